@@ -1,0 +1,1 @@
+"""The async engine of ltx-tui: no terminal, no printing."""

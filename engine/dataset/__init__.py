@@ -1,0 +1,1 @@
+"""Lossless reading and writing of dataset files, and what their rows mean."""

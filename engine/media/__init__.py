@@ -1,0 +1,1 @@
+"""Reading and writing of video, audio and images. Knows nothing of projects."""

@@ -1,0 +1,1 @@
+"""From clips and models to verified training files."""

@@ -1,0 +1,35 @@
+"""Text from datasets, file names and models, made safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control characters, surrogates from undecodable names, and the marks that turn text around.
+_HIDDEN = {"Cc", "Cs", "Co", "Zl", "Zp"}
+_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def visible(text: object, *, keep: str = "") -> str:
+    r"""Return `text` with every control character as a visible escape.
+
+    Args:
+        text: Anything; `str()` is taken of it.
+        keep: Characters to leave alone, such as "\n".
+    """
+    return "".join(
+        c
+        if c in keep or (unicodedata.category(c) not in _HIDDEN and c not in _BIDI)
+        else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return "1 clip", "2 clips", "1,204 clips"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """Return "a, b, c and 4 more"."""
+    head = ", ".join(names[:most])
+    return head if len(names) <= most else f"{head} and {len(names) - most:,} more"

@@ -1,0 +1,1 @@
+"""The terminal face of ltx-tui: command line and workbench. Never imports torch."""
