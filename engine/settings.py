@@ -1,0 +1,189 @@
+"""The sections and keys of project.toml: types, defaults, and a line about each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of all sections; a field's description is its line in project.toml.example."""
+
+
+class DatasetSection(_Section, frozen=True):
+    """What is prepared, and where the outputs go."""
+
+    path: Annotated[str, Meta(description="The dataset file: .json, .jsonl or .csv.")] = (
+        "dataset.json"
+    )
+    output_dir: Annotated[
+        str, Meta(description="Folder of the outputs; empty: .precomputed beside the dataset.")
+    ] = ""
+    video_column: Annotated[
+        str, Meta(description="Column of the media paths; empty: found by its name.")
+    ] = ""
+    caption_column: Annotated[
+        str, Meta(description="Column of the captions; empty: found by its name.")
+    ] = ""
+    reference_column: Annotated[
+        str, Meta(description="Column of the reference videos; empty: no references.")
+    ] = ""
+    audio_column: Annotated[
+        str, Meta(description="Column of separate sound files; empty: found by its name.")
+    ] = ""
+    on_collision: Annotated[
+        Literal["refuse", "rename"],
+        Meta(description="When two rows would write one output: refuse both, or rename one."),
+    ] = "refuse"
+
+
+class ModelsSection(_Section, frozen=True):
+    """The model files."""
+
+    checkpoint: Annotated[str, Meta(description="The LTX-2 checkpoint, a .safetensors file.")] = ""
+    text_encoder: Annotated[str, Meta(description="The Gemma folder.")] = ""
+    video_vae: Annotated[
+        str, Meta(description="Video VAE of a split pack; empty: taken from the checkpoint.")
+    ] = ""
+    audio_vae: Annotated[
+        str, Meta(description="Audio VAE of a split pack; empty: taken from the checkpoint.")
+    ] = ""
+
+
+class VideoSection(_Section, frozen=True):
+    """From clips to video latents."""
+
+    buckets: Annotated[
+        str,
+        Meta(
+            description="WxHxF;WxHxF…: sides in multiples of 32, frames in multiples of 8, plus 1."
+        ),
+    ] = "960x544x49"
+    fps: Annotated[
+        float,
+        Meta(ge=0, le=1000, description="Frames a second to resample to; 0: the source's own."),
+    ] = 0.0
+    reshape: Annotated[
+        Literal["center", "random"], Meta(description="Where the crop is taken.")
+    ] = "center"
+    seed: Annotated[int, Meta(ge=0, description="Seed of random crops.")] = 42
+    hdr: Annotated[
+        Literal["refuse", "tonemap"],
+        Meta(description="HDR clips (PQ, HLG): report them, or map them to SDR."),
+    ] = "refuse"
+    vae_tiling: Annotated[
+        bool, Meta(description="Encode in feathered tiles: less memory, but approximate.")
+    ] = False
+    dtype: Annotated[
+        Literal["bfloat16", "float32"], Meta(description="Arithmetic of the video VAE.")
+    ] = "bfloat16"
+    chunk: Annotated[
+        int,
+        Meta(ge=0, multiple_of=8, description="Frames encoded at a time; 0: decided from memory."),
+    ] = 0
+
+
+class AudioSection(_Section, frozen=True):
+    """From sound to audio latents."""
+
+    enabled: Annotated[bool, Meta(description="Whether to encode the clips' sound.")] = False
+    silent: Annotated[
+        Literal["skip", "silence", "fail"],
+        Meta(
+            description="A clip without sound: write nothing, write silence, or report it failed."
+        ),
+    ] = "skip"
+
+
+class TextSection(_Section, frozen=True):
+    """From captions to text embeddings."""
+
+    trigger: Annotated[
+        str, Meta(description="Trigger word put before every caption when it is encoded.")
+    ] = ""
+    strip_prefixes: Annotated[
+        bool, Meta(description='Drop openings such as "The video shows" when encoding.')
+    ] = False
+    padding: Annotated[
+        Literal["trimmed", "full"],
+        Meta(description="Run the real tokens alone, or all 1,024 (equal to the bit, far slower)."),
+    ] = "trimmed"
+    eight_bit: Annotated[
+        bool, Meta(description="Load the text encoder in 8 bits (needs bitsandbytes).")
+    ] = False
+    conditions_schema: Annotated[
+        Literal["current", "2026-01"],
+        Meta(description="Keys of the conditions; 2026-01 for trainers before March 2026."),
+    ] = "current"
+    batch_size: Annotated[Count, Meta(description="Captions encoded at a time.")] = 8
+
+
+class ReferenceSection(_Section, frozen=True):
+    """Reference videos, used when dataset.reference_column is set."""
+
+    downscale: Annotated[
+        Count, Meta(description="Reference size divided by this; above 1 with one bucket only.")
+    ] = 1
+    temporal_scale: Annotated[Count, Meta(description="Reference frame rate divided by this.")] = 1
+
+
+class RunSection(_Section, frozen=True):
+    """How a job runs."""
+
+    device: Annotated[str, Meta(description="auto, cuda, cuda:1, mps or cpu.")] = "auto"
+    decode: Annotated[
+        bool, Meta(description="Decode the latents again afterwards, to look at.")
+    ] = False
+    batch_size: Annotated[Count, Meta(description="Clips of one bucket encoded at a time.")] = 1
+
+
+SECTIONS: dict[str, type[_Section]] = {
+    "dataset": DatasetSection,
+    "models": ModelsSection,
+    "video": VideoSection,
+    "audio": AudioSection,
+    "text": TextSection,
+    "reference": ReferenceSection,
+    "run": RunSection,
+}
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key: its section, name, type (with its limits), default, description and choices."""
+
+    section: str
+    name: str
+    type: object
+    default: str | int | float | bool
+    description: str
+    choices: tuple[str, ...]
+
+    @property
+    def full_name(self) -> str:
+        """Return "section.name"."""
+        return f"{self.section}.{self.name}"
+
+
+def _read_keys() -> dict[str, Key]:
+    keys = {}
+    for section, struct in SECTIONS.items():
+        defaults = struct()
+        for name, hint in get_type_hints(struct, include_extras=True).items():
+            plain, *metas = get_args(hint)
+            key = Key(
+                section=section,
+                name=name,
+                type=hint,
+                default=getattr(defaults, name),
+                description=next(meta.description for meta in metas if meta.description),
+                choices=get_args(plain) if get_origin(plain) is Literal else (),
+            )
+            keys[key.full_name] = key
+    return keys
+
+
+KEYS: dict[str, Key] = _read_keys()
