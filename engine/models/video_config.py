@@ -6,14 +6,17 @@ is found out late or never.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from engine.errors import ModelError
 from engine.text import visible
+
+Padding = Literal["zeros", "reflect"]
 
 # Name → stride in (time, height, width). The encoder's end in `_res`, the decoder's do not.
 STRIDES: dict[str, tuple[int, int, int]] = {
@@ -57,7 +60,7 @@ class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     latent_channels: int
     out_channels: int
     patch_size: int
-    padding: str
+    padding: Padding
     blocks: tuple[Block, ...]
 
     @property
@@ -73,7 +76,7 @@ class DecoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     out_channels: int
     base_channels: int
     patch_size: int
-    padding: str
+    padding: Padding
     causal: bool
     blocks: tuple[Block, ...]
 
@@ -81,6 +84,11 @@ class DecoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     def scale_factors(self) -> tuple[int, int]:
         """(space, time): patch size, and 2 for every block that expands."""
         return _scale(self.patch_size, self.blocks)
+
+    @property
+    def first_width(self) -> int:
+        """Channels behind the first convolution: always 8 × base, whatever the blocks divide by."""
+        return self.base_channels * 8
 
 
 def encoder_config(vae: Mapping[str, Any], file: Path | None = None) -> EncoderConfig:
@@ -98,14 +106,22 @@ def encoder_config(vae: Mapping[str, Any], file: Path | None = None) -> EncoderC
     reader.require("norm_layer", "pixel_norm")
     latent = reader.number("out_channels" if is_nested else "latent_channels", 128, most=4096)
     log_variance = reader.choice("latent_log_var", "uniform", (*_LOG_VARIANCE, "per_channel"))
-    return EncoderConfig(
+    config = EncoderConfig(
         in_channels=reader.number("in_channels", 3, most=16),
         latent_channels=latent,
         out_channels=latent + _LOG_VARIANCE.get(log_variance, latent),
         patch_size=reader.number("patch_size", 4, most=16),
-        padding=reader.choice("spatial_padding_mode", "zeros", ("zeros", "reflect")),
+        padding=reader.padding("zeros"),
         blocks=reader.blocks("blocks" if is_nested else "encoder_blocks", _ENCODER_BLOCKS, 2),
     )
+    width = latent
+    for block in config.blocks:
+        cells = math.prod(block.stride)
+        # The convolution makes out / cells channels; the skip takes means over cells / multiplier.
+        if cells % block.multiplier or width * block.multiplier % cells:
+            raise reader.fail(f"has {block.name!r} at {width} channels, which does not divide")
+        width *= block.multiplier
+    return config
 
 
 def decoder_config(vae: Mapping[str, Any], file: Path | None = None) -> DecoderConfig:
@@ -125,16 +141,26 @@ def decoder_config(vae: Mapping[str, Any], file: Path | None = None) -> DecoderC
     reader.require("dims", 3)
     reader.require("norm_layer", "pixel_norm")
     reader.require("timestep_conditioning", False)
-    return DecoderConfig(
+    config = DecoderConfig(
         latent_channels=reader.number("latent_channels", 128, most=4096),
         out_channels=reader.number("out_channels", 3, most=16),
         base_channels=reader.number("decoder_base_channels", 128, most=4096),
         patch_size=reader.number("patch_size", 4, most=16),
-        padding=reader.choice("spatial_padding_mode", "reflect", ("zeros", "reflect")),
+        padding=reader.padding("reflect"),
         causal=reader.flag("causal_decoder"),
         # The file lists the blocks as an encoder would meet them.
         blocks=reader.blocks("decoder_blocks", _DECODER_BLOCKS, 1)[::-1],
     )
+    width = config.first_width
+    for block in config.blocks:
+        cells = math.prod(block.stride)
+        # A residual is spread over the cells, then repeated cells / multiplier times.
+        if width % block.multiplier or (
+            block.residual and (cells % block.multiplier or width % cells)
+        ):
+            raise reader.fail(f"has {block.name!r} at {width} channels, which does not divide")
+        width //= block.multiplier
+    return config
 
 
 def _scale(patch_size: int, blocks: Sequence[Block]) -> tuple[int, int]:
@@ -176,6 +202,10 @@ class _Reader:
         if value not in allowed:
             raise self.fail(f"has {key} = {value!r}; known are {', '.join(allowed)}")
         return str(value)
+
+    def padding(self, default: Padding) -> Padding:
+        value = self.choice("spatial_padding_mode", default, get_args(Padding))
+        return "zeros" if value == "zeros" else "reflect"
 
     def blocks(self, key: str, known: Sequence[str], multiplier: int) -> tuple[Block, ...]:
         found = self.table.get(key)
