@@ -1,0 +1,133 @@
+"""Which column holds what: named by the user, or by the conventions of the trainers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from engine.errors import DatasetError
+
+# By role, the first that is there counts; both generations of the trainer's names.
+CONVENTIONS: dict[str, tuple[str, ...]] = {
+    "video": ("video", "media_path", "video_path", "image", "image_path"),
+    "caption": ("caption",),
+    "reference": ("reference_video", "ref_media_path", "reference_path"),
+    "audio": ("audio",),
+    "reference_audio": ("reference_audio",),
+    "video_mask": ("video_mask",),
+    "audio_mask": ("audio_mask",),
+}
+
+
+class HasColumns(Protocol):
+    """What is asked of a manifest here."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns that there are."""
+
+    @property
+    def path(self) -> Path:
+        """The dataset file."""
+
+
+class ColumnMap(msgspec.Struct, frozen=True, kw_only=True):
+    """The column of each role; empty where the dataset has none.
+
+    Attributes:
+        reference: The reference videos, only when they were asked for by name.
+        detected_reference: The column that looks like references, asked for or not.
+    """
+
+    video: str
+    caption: str = ""
+    reference: str = ""
+    audio: str = ""
+    reference_audio: str = ""
+    video_mask: str = ""
+    audio_mask: str = ""
+    detected_reference: str = ""
+
+
+def resolve_columns(
+    manifest: HasColumns,
+    *,
+    video: str = "",
+    caption: str = "",
+    reference: str = "",
+    audio: str = "",
+    reference_audio: str = "",
+    video_mask: str = "",
+    audio_mask: str = "",
+    need_caption: bool = True,
+) -> ColumnMap:
+    """Return the columns: those given by name, else those that the conventions find.
+
+    References are never used by convention alone: the trainers' scripts read that column only
+    when it is named, and a dataset may have it from an earlier job.
+
+    Args:
+        manifest: The dataset.
+        video: The column of media paths; empty, here and below: by convention.
+        caption: The column of captions.
+        reference: The column of reference videos; empty: none.
+        audio: The column of separate sound files.
+        reference_audio: The column of the references' sound files.
+        video_mask: The column of video masks.
+        audio_mask: The column of audio masks.
+        need_caption: Whether a dataset without captions is an error.
+
+    Raises:
+        DatasetError: A column that was named is not there, or there is none for the media.
+    """
+    given = {
+        "video": video,
+        "caption": caption,
+        "reference": reference,
+        "audio": audio,
+        "reference_audio": reference_audio,
+        "video_mask": video_mask,
+        "audio_mask": audio_mask,
+    }
+    for name in given.values():
+        if name and name not in manifest.columns:
+            raise _missing(manifest, name)
+    detected = {role: find_column(manifest.columns, role) for role in CONVENTIONS}
+    found = {role: given[role] or detected[role] for role in given} | {"reference": reference}
+    for role in ("video", "caption") if need_caption else ("video",):
+        if not found[role] and manifest.columns:
+            raise _unnamed(manifest, role)
+    return ColumnMap(**found, detected_reference=reference or detected["reference"])
+
+
+def find_column(columns: Sequence[str], role: str) -> str:
+    """Return the column of a role by convention, or an empty string."""
+    return next((name for name in CONVENTIONS[role] if name in columns), "")
+
+
+def _missing(manifest: HasColumns, name: str) -> DatasetError:
+    close = difflib.get_close_matches(name, manifest.columns, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return DatasetError(
+        "there is no such column",
+        remedy=f"{guess}the columns are: {', '.join(manifest.columns) or 'none'}",
+        file=manifest.path,
+        column=name,
+    )
+
+
+def _unnamed(manifest: HasColumns, role: str) -> DatasetError:
+    folded = {name.strip().casefold(): name for name in manifest.columns}
+    close = [folded[name] for name in CONVENTIONS[role] if name in folded]
+    guess = f"is it {close[0]!r}? " if close else ""
+    what = "media paths" if role == "video" else f"{role}s"
+    return DatasetError(
+        f"no column of {what}: looked for {', '.join(CONVENTIONS[role])}",
+        remedy=f"{guess}name it as dataset.{role}_column or with --{role}-column; "
+        f"the columns are: {', '.join(manifest.columns)}",
+        file=manifest.path,
+    )
