@@ -169,11 +169,12 @@ def _load(
     dtype: torch.dtype,
 ) -> None:
     """Load everything of the audio VAE but the tensors under `other`."""
+
+    def own(name: str) -> str | None:
+        # Files may carry more statistics than the two that normalise.
+        unused = name.startswith("per_channel_statistics.") and not name.endswith("-of-means")
+        return None if unused or name.startswith(other) else name
+
     load_into(
-        model,
-        checkpoint,
-        checkpoint.audio_vae_prefix,
-        device=device,
-        dtype=dtype,
-        rename=lambda name: None if name.startswith(other) else name,
+        model, checkpoint, checkpoint.audio_vae_prefix, device=device, dtype=dtype, rename=own
     )
