@@ -94,8 +94,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
         """Return a tensor like `x`."""
-        hidden = self.conv1(functional.silu(pixel_norm(x)), state)
-        hidden = self.conv2(functional.silu(pixel_norm(hidden)), state)
+        # No names for what comes between: each tensor is freed as soon as the next one is there.
+        hidden = self.conv2(activate(self.conv1(activate(x), state)), state)
         return x + cast("Tensor", hidden)
 
 
@@ -185,6 +185,11 @@ class ChannelStatistics(nn.Module):
 
     def _like(self, name: str, latents: Tensor) -> Tensor:
         return self.get_buffer(name).view(1, -1, 1, 1, 1).to(latents)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Norm, then SiLU."""
+    return functional.silu(pixel_norm(x))
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.models.checkpoint import Checkpoint
 from engine.models.video_blocks import (
@@ -20,8 +19,8 @@ from engine.models.video_blocks import (
     StreamState,
     TimeConv3d,
     Upsample,
+    activate,
     patchify,
-    pixel_norm,
     unpatchify,
 )
 from engine.models.video_config import (
@@ -156,6 +155,8 @@ class VideoDecoder(nn.Module):
                 f"latents of shape {tuple(latents.shape)} do not fit "
                 f"[B, {self.config.latent_channels}, F, H, W]"
             )
+        if self.config.padding == "reflect" and min(latents.shape[3:]) < 2:
+            raise ValueError("this decoder reflects at the border: it needs 2 × 2 latent cells")
         latents = latents.to(self.device, self.dtype)
         return cast("Tensor", self.decoder(self.per_channel_statistics.restore(latents)))
 
@@ -183,7 +184,7 @@ class _EncoderLayers(nn.Module):
         x = self.conv_in(patchify(pixels, self.patch_size), state)
         for block in self.down_blocks:
             x = block(x, state)
-        return cast("Tensor", self.conv_out(functional.silu(pixel_norm(x)), state))
+        return cast("Tensor", self.conv_out(activate(x), state))
 
 
 class _DecoderLayers(nn.Module):
@@ -209,7 +210,7 @@ class _DecoderLayers(nn.Module):
         x = self.conv_in(x)
         for block in self.up_blocks:
             x = block(x)
-        return unpatchify(self.conv_out(functional.silu(pixel_norm(x))), self.patch_size)
+        return unpatchify(self.conv_out(activate(x)), self.patch_size)
 
 
 def load_video_encoder(
