@@ -52,12 +52,12 @@ def load_text_tower(
     shards = model_folder_shards(folder)
     with torch.device("meta"):
         tower: nn.Module = Gemma3TextModel(config)
+    tensors = _text_tensors(folder, shards)
+    _compare(tower, folder, {name: info.shape for name, (_, _, info) in tensors.items()})
     # What no file holds: frequencies and the embeddings' scale, computed anew.
     tower.rotary_emb = Gemma3RotaryEmbedding(config).to(device)
     embed: Any = tower.embed_tokens
     embed.embed_scale = torch.tensor(embed.scalar_embed_scale, device=device)
-    tensors = _text_tensors(folder, shards)
-    _compare(tower, folder, {name: info.shape for name, (_, _, info) in tensors.items()})
     place = _eight_bit(tower, device) if eight_bit else _plain(device, dtype)
     for name, tensor in _read(tensors):
         owner, _, leaf = name.rpartition(".")
@@ -92,15 +92,13 @@ def text_tower_config(folder: Path) -> Any:
             file=file,
             remedy="LTX-2.0 and 2.3 take the folder of Gemma 3 12B",
         )
+    layers = text.get("num_hidden_layers", 1)
+    if not isinstance(layers, int) or not 0 < layers <= _MOST_LAYERS:
+        raise ModelError(f"num_hidden_layers is {layers!r}", file=file, remedy=_REMEDY)
     try:
         config = Gemma3TextConfig.from_dict(text)
-        fits = 0 < config.num_hidden_layers <= _MOST_LAYERS
     except Exception as error:  # transformers' validation raises many kinds
         raise ModelError(visible(error), file=file, remedy=_REMEDY) from error
-    if not fits:
-        raise ModelError(
-            f"num_hidden_layers is {config.num_hidden_layers}", file=file, remedy=_REMEDY
-        )
     config.use_cache = False
     return config
 
