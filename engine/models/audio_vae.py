@@ -104,7 +104,7 @@ class AudioEncoder(nn.Module):
             raise MediaError("the sound has no samples")
         batch = waveform if waveform.dim() == 3 else waveform[None]
         weight = self.encoder.conv_in.conv.weight
-        if self._front_end is None:
+        if self._front_end is None or self._front_end.device != weight.device:
             self._front_end = MelFrontEnd(self.config, weight.device)
         mel = self._front_end(batch, rate)
         latents: Tensor = self(mel.to(weight.dtype)).float()

@@ -16,13 +16,18 @@ class MelFrontEnd:
     """Resample, then take the logarithm of the mel spectrogram.
 
     It is no module: its window and filters are no weights, and stay in float32.
+
+    Attributes:
+        sample_rate: Hz that it works at.
+        least: Samples at that rate below which it pads.
+        device: Where it works.
     """
 
     def __init__(self, config: AudioConfig, device: torch.device | str = "cpu") -> None:
         self.sample_rate = config.sample_rate
         # Reflect padding by half a window needs more samples than that.
         self.least = config.n_fft // 2 + 1
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         self._transform = torchaudio.transforms.MelSpectrogram(
             sample_rate=config.sample_rate,
             n_fft=config.n_fft,
@@ -37,7 +42,7 @@ class MelFrontEnd:
             power=1.0,
             norm="slaney",
             mel_scale="slaney",
-        ).to(self._device)
+        ).to(self.device)
 
     def __call__(self, waveform: Tensor, rate: int) -> Tensor:
         """Return the log-mel spectrogram, float32 [B, C, T, bins].
@@ -49,7 +54,7 @@ class MelFrontEnd:
             waveform: [B, C, samples], at least one sample.
             rate: Its sample rate in Hz.
         """
-        waveform = waveform.to(self._device, torch.float32)
+        waveform = waveform.to(self.device, torch.float32)
         if rate != self.sample_rate:
             waveform = torchaudio.functional.resample(waveform, rate, self.sample_rate)
         if waveform.shape[-1] < self.least:
