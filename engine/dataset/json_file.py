@@ -213,7 +213,7 @@ def json_error(error: Exception, text: str, file: Path, row: int | None) -> Data
         line = line_of(text, error.pos)
         column = error.pos - max(text.rfind("\n", 0, error.pos), text.rfind("\r", 0, error.pos))
         return DatasetError(
-            f"line {line}, character {column}: {error.msg}",
+            f"line {line}, character {column}: {error.msg.removesuffix(' at')}",
             remedy="mend the JSON there",
             file=file,
             row=row,

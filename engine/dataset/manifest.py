@@ -11,7 +11,7 @@ from engine.dataset.columns import find_column
 from engine.dataset.csv_file import CsvDocument
 from engine.dataset.json_file import JsonDocument
 from engine.dataset.jsonl_file import JsonlDocument
-from engine.dataset.merge import Conflict, merge, same
+from engine.dataset.merge import Conflict, merge
 from engine.dataset.spans import Document, decode
 from engine.errors import DatasetError
 from engine.files import atomic_path
@@ -141,7 +141,8 @@ class Manifest:
         loaded = len(self._original)
         if row >= loaded:
             self._appended[row - loaded][column] = value
-        elif column in self._original[row] and same(self._original[row][column], value):
+        elif column in self._original[row] and repr(self._original[row][column]) == repr(value):
+            # By repr, for 1, 1.0 and True are written differently.
             self._edits.pop((row, column), None)
         else:
             self._edits[row, column] = value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -87,12 +86,8 @@ def merge(
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two values are the same: of one type and equal, nothing and empty being the same."""
-    if one in (None, "") and other in (None, ""):
-        return True
-    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
-        return math.isnan(other)
-    return type(one) is type(other) and one == other
+    """Whether two values are the same; 1, 1.0 and True are not, nothing and empty are."""
+    return (one in (None, "") and other in (None, "")) or repr(one) == repr(other)
 
 
 def _matched(base: Rows, theirs: Rows, key_column: str) -> dict[int, int]:
