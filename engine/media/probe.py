@@ -1,0 +1,371 @@
+"""Look at a video, an image or a sound: what it holds, what it will give, what is odd about it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from engine.errors import MediaError
+from engine.media import colour, orientation
+from engine.media.containers import audio_stream, opened, seconds, video_stream
+from engine.media.images import is_image, read_header
+from engine.media.timing import Timing, measure, rate_and_regularity
+from engine.text import plural
+
+# Part of the key under which probes are cached: raise it when a probe changes for the same file.
+PROBE_VERSION = 1
+
+
+class MediaWarning(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the user should know about a file that can be used.
+
+    Attributes:
+        code: A short stable name, such as "truncated".
+        text: One sentence.
+        remedy: What to do about it.
+    """
+
+    code: str
+    text: str
+    remedy: str
+
+
+class AudioTrack(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound stream, as its header describes it.
+
+    Attributes:
+        rate: Samples a second.
+        layout: FFmpeg's name for the channels, such as "stereo" or "5.1".
+        start: Seconds from the first frame of the picture to the first sample.
+        duration: Seconds; 0 where the header does not say.
+    """
+
+    codec: str
+    rate: int
+    channels: int
+    layout: str
+    start: float
+    duration: float
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """What a media file holds.
+
+    Attributes:
+        width: Pixels as displayed, after rotation.
+        height: Pixels as displayed.
+        coded_width: Pixels as stored.
+        coded_height: Pixels as stored.
+        rotation: Degrees to turn the stored picture clockwise: 0, 90, 180 or 270.
+        mirrored: Whether it is flipped left to right after the turn.
+        frames: Frames that decode; 1 for an image.
+        declared_frames: Frames that the file says it has.
+        frames_source: "header" where its count was found to be right, "decoded" where all of the
+            frames were decoded to count them.
+        damaged: Whether decoding stops at damaged data after `frames` frames.
+        fps_num: Numerator of the average rate; an image has 1 frame a second.
+        fps_den: Denominator of the average rate.
+        vfr: Whether the time between frames varies.
+        first_pts: Presentation time of the first frame, in ticks.
+        time_base: Seconds a tick, as numerator and denominator.
+        start_time: Presentation time of the first frame, in seconds.
+        duration: Seconds that the decodable frames are shown for.
+        matrix: Colour matrix, such as "bt709"; "unspecified" where untagged.
+        range: "limited", "full" or "unspecified".
+        primaries: Colour primaries.
+        transfer: Transfer characteristic.
+        hdr: "", "pq" or "hlg".
+        pixel_aspect: Sample aspect ratio; (1, 1) for square pixels.
+        audio: The sound streams; the first is the one that is used.
+        warnings: What is odd about it.
+    """
+
+    kind: Literal["video", "image", "audio"]
+    codec: str
+    pixel_format: str = ""
+    width: int = 0
+    height: int = 0
+    coded_width: int = 0
+    coded_height: int = 0
+    rotation: int = 0
+    mirrored: bool = False
+    frames: int = 0
+    declared_frames: int = 0
+    frames_source: Literal["header", "decoded"] = "header"
+    damaged: bool = False
+    fps_num: int = 1
+    fps_den: int = 1
+    vfr: bool = False
+    first_pts: int = 0
+    time_base: tuple[int, int] = (1, 1)
+    start_time: float = 0.0
+    duration: float = 0.0
+    matrix: str = "unspecified"
+    range: str = "unspecified"
+    primaries: str = "unspecified"
+    transfer: str = "unspecified"
+    hdr: Literal["", "pq", "hlg"] = ""
+    pixel_aspect: tuple[int, int] = (1, 1)
+    interlaced: bool = False
+    alpha: bool = False
+    audio: tuple[AudioTrack, ...] = ()
+    warnings: tuple[MediaWarning, ...] = ()
+
+    @property
+    def fps(self) -> Fraction:
+        """The average frame rate, exactly."""
+        return Fraction(self.fps_num, self.fps_den)
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds a tick of the video's timestamps."""
+        return Fraction(*self.time_base)
+
+    @property
+    def origin(self) -> Fraction:
+        """Presentation time of the first frame in seconds, exactly."""
+        return self.first_pts * self.tick
+
+
+def probe(path: Path) -> Probe:
+    """Look at a media file.
+
+    A sound file without a picture gives kind "audio", for datasets with an audio column; see
+    `engine.media.selection`, which refuses it where a picture is needed.
+
+    Raises:
+        MediaError: It is missing, empty, no media file, or nothing in it decodes.
+    """
+    if is_image(path):
+        return _probe_image(path)
+    with opened(path) as container:
+        has_video = video_stream(container) is not None
+        if not has_video:
+            return _probe_audio(path, container)
+    return _probe_video(path, measure(path))
+
+
+def _probe_image(path: Path) -> Probe:
+    header = read_header(path)
+    width, height = orientation.upright_size(header.width, header.height, header.rotation)
+    warnings = []
+    if header.frames > 1:
+        warnings.append(
+            MediaWarning(
+                code="animated",
+                text=f"an animated image: only the first of {header.frames} frames is used",
+                remedy="convert it to a video to use all of it",
+            )
+        )
+    if header.alpha:
+        warnings.append(_alpha_warning())
+    return Probe(
+        kind="image",
+        codec=header.codec,
+        pixel_format=header.mode,
+        width=width,
+        height=height,
+        coded_width=header.width,
+        coded_height=header.height,
+        rotation=header.rotation,
+        mirrored=header.mirrored,
+        frames=1,
+        declared_frames=1,
+        duration=1.0,
+        alpha=header.alpha,
+        warnings=tuple(warnings),
+    )
+
+
+def _probe_audio(path: Path, container: InputContainer) -> Probe:
+    stream = audio_stream(container)
+    if stream is None:
+        raise MediaError(
+            "holds neither video nor sound", remedy="check that it is the right file", file=path
+        )
+    start = seconds(stream.start_time, stream.time_base)
+    tracks = _tracks(container, start)
+    return Probe(
+        kind="audio",
+        codec=stream.codec_context.name,
+        first_pts=stream.start_time or 0,
+        time_base=(stream.time_base or Fraction(1)).as_integer_ratio(),
+        start_time=float(start),
+        duration=tracks[0].duration,
+        audio=tracks,
+    )
+
+
+def _probe_video(path: Path, timing: Timing) -> Probe:
+    if timing.first is None:
+        raise MediaError(
+            "no frame of it decodes",
+            remedy="copy or export it again, or take it out of the dataset",
+            file=path,
+        )
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None or stream.time_base is None:
+            raise MediaError("holds no video", file=path)
+        found = _describe(stream, stream.time_base, timing, timing.first)
+        found = msgspec.structs.replace(found, audio=_tracks(container, found.origin))
+    return msgspec.structs.replace(found, warnings=tuple(_warnings(found)))
+
+
+def _describe(stream: VideoStream, tick: Fraction, timing: Timing, first: VideoFrame) -> Probe:
+    rate, vfr = rate_and_regularity(timing, tick, stream.average_rate or stream.guessed_rate)
+    first_pts = timing.pts[0] if timing.pts else first.pts or 0
+    turn = orientation.of_frame(first)
+    width, height = orientation.upright_size(first.width, first.height, turn.rotation)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return Probe(
+        kind="video",
+        codec=stream.codec_context.name,
+        pixel_format=first.format.name,
+        width=width,
+        height=height,
+        coded_width=first.width,
+        coded_height=first.height,
+        rotation=turn.rotation,
+        mirrored=turn.mirrored,
+        frames=timing.frames,
+        declared_frames=timing.declared,
+        frames_source=timing.source,
+        damaged=timing.damaged,
+        fps_num=rate.numerator,
+        fps_den=rate.denominator,
+        vfr=vfr,
+        first_pts=first_pts,
+        time_base=tick.as_integer_ratio(),
+        start_time=float(first_pts * tick),
+        duration=float(_shown_for(timing, tick, rate)),
+        matrix=colour.matrix_name(first.colorspace),
+        range=colour.range_name(first.color_range, first.format.name),
+        primaries=colour.primaries_name(first.color_primaries),
+        transfer=colour.transfer_name(first.color_trc),
+        hdr=colour.hdr_kind(first.color_trc),
+        pixel_aspect=aspect.as_integer_ratio(),
+        interlaced=first.interlaced_frame or stream.codec_context.field_order > 1,
+        alpha=any(component.is_alpha for component in first.format.components),
+    )
+
+
+def _shown_for(timing: Timing, tick: Fraction, rate: Fraction) -> Fraction:
+    """Return the seconds from the first frame's start to the last one's end."""
+    if len(timing.pts) < 2:
+        return timing.frames / rate
+    last = timing.last_duration * tick or 1 / rate
+    return (timing.pts[-1] - timing.pts[0]) * tick + last
+
+
+def _tracks(container: InputContainer, origin: Fraction) -> tuple[AudioTrack, ...]:
+    return tuple(
+        AudioTrack(
+            codec=stream.codec_context.name if stream.codec_context else "unknown",
+            rate=stream.rate or 0,
+            channels=stream.channels,
+            layout=stream.layout.name,
+            start=float(seconds(stream.start_time, stream.time_base) - origin),
+            duration=float(seconds(stream.duration, stream.time_base)),
+        )
+        for stream in container.streams.audio
+    )
+
+
+def _warnings(found: Probe) -> list[MediaWarning]:
+    checks = (
+        _truncated_warning,
+        _rate_warning,
+        _pixel_warning,
+        _interlace_warning,
+        _colour_warning,
+        _audio_warning,
+    )
+    warnings = [warning for check in checks if (warning := check(found)) is not None]
+    return [*warnings, _alpha_warning()] if found.alpha else warnings
+
+
+def _truncated_warning(found: Probe) -> MediaWarning | None:
+    if not found.damaged:
+        return None
+    return MediaWarning(
+        code="truncated",
+        text=f"damaged or cut short: {found.frames:,} of "
+        f"{plural(found.declared_frames, 'frame')} decode",
+        remedy="copy or export it again to use the rest",
+    )
+
+
+def _rate_warning(found: Probe) -> MediaWarning | None:
+    if not found.vfr:
+        return None
+    return MediaWarning(
+        code="vfr",
+        text="variable frame rate: sampled by presentation time at its average of "
+        f"{float(found.fps):.5g} frames a second",
+        remedy="set a target fps to bring all clips to one rate",
+    )
+
+
+def _pixel_warning(found: Probe) -> MediaWarning | None:
+    across, down = found.pixel_aspect
+    if across == down:
+        return None
+    return MediaWarning(
+        code="pixel_aspect",
+        text=f"its pixels are not square ({across}:{down}): the picture is trained as stored, "
+        "which looks stretched",
+        remedy="export it with square pixels",
+    )
+
+
+def _interlace_warning(found: Probe) -> MediaWarning | None:
+    if not found.interlaced:
+        return None
+    return MediaWarning(
+        code="interlaced",
+        text="interlaced: moving edges are combed",
+        remedy="de-interlace it first",
+    )
+
+
+def _colour_warning(found: Probe) -> MediaWarning | None:
+    if found.hdr:
+        return MediaWarning(
+            code="hdr",
+            text=f"HDR ({found.hdr.upper()}): read as it is, its colours would be grey and flat",
+            remedy='set video.hdr = "tonemap" to convert it to SDR',
+        )
+    rgb = found.pixel_format.startswith(("rgb", "bgr", "gbr", "gray", "pal", "0rgb"))
+    if found.matrix == "unspecified" and found.height >= 720 and found.width >= 720 and not rgb:
+        return MediaWarning(
+            code="untagged_matrix",
+            text="its colour matrix is not tagged: read as BT.601, as the official "
+            "preprocessing does, while video of this size is mostly BT.709",
+            remedy="tag it when exporting if greens and reds look off",
+        )
+    return None
+
+
+def _audio_warning(found: Probe) -> MediaWarning | None:
+    if len(found.audio) < 2:
+        return None
+    return MediaWarning(
+        code="several_tracks",
+        text=f"{len(found.audio)} sound tracks: the first one is used",
+        remedy="export it with the one that you want",
+    )
+
+
+def _alpha_warning() -> MediaWarning:
+    return MediaWarning(
+        code="alpha",
+        text="transparent: transparency is dropped, hidden colours may show",
+        remedy="put it on a background first",
+    )

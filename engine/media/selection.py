@@ -1,0 +1,72 @@
+"""Which frames of a clip are kept, without decoding it.
+
+A source of constant rate is read in order: frame k is its k-th frame. One of variable rate, or one
+that is brought to another rate, is sampled: frame k is what a player shows at start + k / fps.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from engine.errors import MediaError
+from engine.media.probe import Probe
+
+# A start is taken from a user or a project file as a float of seconds: slack for its rounding.
+_SLACK = Fraction(1, 1_000_000)
+
+
+def effective_fps(probe: Probe, fps: Fraction | None = None) -> Fraction:
+    """Return the exact rate of the frames that are kept: `fps`, or the source's own average.
+
+    An image has 1 frame a second, which is what trainers expect in its latents.
+    """
+    if probe.kind == "image":
+        return Fraction(1)
+    return Fraction(fps) if fps else probe.fps
+
+
+def in_order(probe: Probe, fps: Fraction | None = None) -> bool:
+    """Whether frames are simply taken in order, rather than sampled by presentation time."""
+    return probe.kind == "image" or (not probe.vfr and effective_fps(probe, fps) == probe.fps)
+
+
+def first_index(probe: Probe, start: float | Fraction) -> int:
+    """Return the frame nearest to `start` seconds in a source of constant rate."""
+    return math.floor(Fraction(start) * probe.fps + Fraction(1, 2))
+
+
+def kept_start(
+    probe: Probe, start: float | Fraction = 0.0, fps: Fraction | None = None
+) -> Fraction:
+    """Return when the kept frames truly start, in seconds after the first frame.
+
+    This is where the sound must be cut: a source read in order starts on a frame, a sampled one
+    starts where asked.
+    """
+    if in_order(probe, fps):
+        return first_index(probe, start) / effective_fps(probe, fps)
+    return Fraction(start)
+
+
+def selection_count(
+    probe: Probe, fps: Fraction | None = None, start: float | Fraction = 0.0
+) -> int:
+    """Return how many frames the clip offers from `start` on, at `fps` or at its own rate.
+
+    Args:
+        probe: The clip.
+        fps: The rate to bring it to; None for its own.
+        start: Seconds after the first frame.
+
+    Raises:
+        MediaError: The file has no picture.
+    """
+    if probe.kind == "audio":
+        raise MediaError("holds sound and no video", remedy="name a video or an image here")
+    if probe.kind == "image":
+        return 1
+    if in_order(probe, fps):
+        return max(0, probe.frames - first_index(probe, start))
+    left = Fraction(probe.duration) - Fraction(start)
+    return max(0, math.floor((left + _SLACK) * effective_fps(probe, fps)))
