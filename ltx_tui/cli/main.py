@@ -1,0 +1,106 @@
+"""The command group: sub-commands imported when they are called, exit codes in one place."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ltx_tui.cli.errors import guarded, leave_quietly
+
+EXIT_CODES = """\b
+Exit codes: 0 done · 1 done, but some clips failed or are blocked · 2 wrong
+option, project.toml or dataset · 3 the machine lacks something: a model,
+memory, disk space · 130 stopped with Ctrl-C (a rerun goes on from there).
+"""
+
+# The line that `--help` shows is kept here too, so that nothing is imported to show it.
+COMMANDS = {
+    "init": "Write project.toml for a folder of clips.",
+    "doctor": "Check versions, device, models, disk and dataset.",
+    "plan": "Show what a run would do, and why.",
+    "process-dataset": "Encode captions, videos and sound into .precomputed/.",
+    "process-videos": "Encode videos (and sound) only.",
+    "process-captions": "Encode captions only.",
+    "decode-latents": "Turn latents back into videos, to look at.",
+    "adopt": "Verify outputs of the original scripts and keep them.",
+    "demo": "Show the whole job on made-up clips, no download.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose sub-commands are modules of this package, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names in the order in which one uses them."""
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        cmd_name: str,
+    ) -> click.Command | None:
+        """Import a sub-command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ltx_tui.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the sub-command, or say which one may have been meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"there is no command {name!r}{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a sub-command; a reader of our output that leaves early is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return leave_quietly()
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run, turn every error into words and an exit code, and exit."""
+        run: Callable[..., Any] = super().main
+        if not extra.pop("standalone_mode", True):
+            return run(*args, standalone_mode=False, **extra)
+        raise SystemExit(guarded(lambda: run(*args, standalone_mode=False, **extra)))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="ltx-tui", prog_name="ltx-tui")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    r"""Turn clips and captions into a finished LTX-2 training dataset.
+
+    \b
+    ltx-tui demo              see it work, without any download
+    ltx-tui init my-clips     begin with clips of your own
+    ltx-tui plan              what a run would do
+    ltx-tui process-dataset   do it
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,214 @@
+"""Options that are keys of project.toml in disguise, each with the names that users know."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from engine.errors import UsageError
+from engine.settings import KEYS
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+
+
+class Device(click.ParamType[str]):
+    """A torch device by name."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse a name that is no device."""
+        if not _DEVICE.fullmatch(str(value)):
+            self.fail(f"{value!r} is no device; use auto, cpu, cuda, cuda:N or mps", param, ctx)
+        return str(value)
+
+
+def setting(key: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """Return an option that overrides one key of project.toml when it is given.
+
+    Args:
+        key: Such as "video.buckets".
+        names: Such as "--resolution-buckets".
+        attributes: For `click.option`; `help` and `type` default to those of the key, and
+            `default_words`, what help says of the default, to its value.
+    """
+    known = KEYS[key]
+    attributes.setdefault("help", known.description)
+    if known.choices:
+        attributes.setdefault("type", click.Choice(known.choices))
+    elif not isinstance(known.default, bool):
+        attributes.setdefault("type", type(known.default))
+    # None means "not given": project.toml decides, then the default.
+    is_shown = known.default != "" and not isinstance(known.default, bool)
+    default = attributes.pop("default_words", str(known.default) if is_shown else "")
+    if default:
+        attributes["help"] += f"  [default: {default}]"
+    return click.option(*names, key.replace(".", "__"), default=None, **attributes)
+
+
+def overrides(values: Mapping[str, object]) -> dict[str, object]:
+    """Return {"video.buckets": …} from a command's parameters, those not given left out."""
+    extra = values.get("assignments") or {}
+    assert isinstance(extra, dict)  # noqa: S101 - made by `_assignments`
+    named = {
+        name.replace("__", ".", 1): value
+        for name, value in values.items()
+        if "__" in name and value is not None
+    }
+    return extra | named
+
+
+def group(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
+    """Return one decorator for several options, shown in the order given."""
+
+    def apply(function: Decorated) -> Decorated:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+def _assignments(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, object]:
+    """Read KEY=VALUE; a value is TOML, or else plain text."""
+    found: dict[str, object] = {}
+    for text in values:
+        key, sign, value = text.partition("=")
+        key = key.strip()
+        if not sign or key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            raise UsageError(
+                f"--set {text}: there is no key {key!r}" if sign else f"--set {text} has no '='",
+                remedy=f"did you mean {near[0]}?" if near else "write --set video.fps=24",
+            )
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value.strip()
+    return found
+
+
+dataset_argument = click.argument("dataset", required=False, type=PATH)
+
+any_key = click.option(
+    "--set",
+    "assignments",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_assignments,
+    help="Any other key of project.toml, such as video.fps=24. May be repeated.",
+)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for scripts.")
+
+device = setting(
+    "run.device", "-d", "--device", type=Device(), help="auto, cpu, cuda, cuda:1 … or mps."
+)
+
+overwrite = click.option(
+    "--overwrite", is_flag=True, help="Encode everything again, fresh outputs too."
+)
+
+checkpoint = setting(
+    "models.checkpoint",
+    "--model-path",
+    type=PATH,
+    help="The LTX-2 checkpoint (.safetensors).  [required, here or in project.toml]",
+)
+
+video_vae = setting(
+    "models.video_vae", "--video-vae-path", type=PATH, help="Video VAE of a split pack."
+)
+
+audio_vae = setting(
+    "models.audio_vae", "--audio-vae-path", type=PATH, help="Audio VAE of a split pack."
+)
+
+text_encoder = setting(
+    "models.text_encoder",
+    "--text-encoder-path",
+    type=PATH,
+    help="The Gemma folder.  [required, here or in project.toml]",
+)
+
+buckets = setting(
+    "video.buckets",
+    "--resolution-buckets",
+    metavar="WxHxF;WxHxF",
+    default_words="",
+    help="Sizes (pixels, multiples of 32) and lengths (frames, 8·k + 1) that clips are brought "
+    "to.  [required, here or in project.toml]",
+)
+
+video_column = setting(
+    "dataset.video_column",
+    "--video-column",
+    default_words="media_path or video",
+    help="Column of the media paths.",
+)
+
+caption_column = setting(
+    "dataset.caption_column",
+    "--caption-column",
+    default_words="caption",
+    help="Column of the captions.",
+)
+
+video_options = group(
+    setting("video.fps", "--fps", help="Frames a second to resample to; 0: the source's own."),
+    setting("video.hdr", "--hdr"),
+    setting(
+        "video.vae_tiling",
+        "--vae-tiling/--no-vae-tiling",
+        help="Feathered tiles: less memory, but approximate.",
+    ),
+)
+
+audio = group(
+    click.option("--with-audio", is_flag=True, help="Encode the sound too."),
+    click.option("--skip-audio", is_flag=True, help="Leave the sound out."),
+)
+
+text_options = group(
+    setting(
+        "text.trigger",
+        "--lora-trigger",
+        help="Trigger word put before every caption when it is encoded.",
+    ),
+    setting(
+        "text.strip_prefixes",
+        "--remove-llm-prefixes/--keep-llm-prefixes",
+        help='Drop openings such as "The video shows" when encoding.',
+    ),
+    setting(
+        "text.eight_bit",
+        "--load-text-encoder-in-8bit/--load-text-encoder-in-16bit",
+        help="Load Gemma in 8 bits: half the memory, slightly other embeddings.",
+    ),
+)
+
+
+def audio_override(values: Mapping[str, object]) -> dict[str, object]:
+    """Return what --with-audio and --skip-audio say.
+
+    Raises:
+        UsageError: Both are given.
+    """
+    if values["with_audio"] and values["skip_audio"]:
+        raise UsageError(
+            "--with-audio and --skip-audio cannot both be given", remedy="leave one of them out"
+        )
+    if not values["with_audio"] and not values["skip_audio"]:
+        return {}
+    return {"audio.enabled": bool(values["with_audio"])}
