@@ -68,3 +68,10 @@ def test_wheel_runs_from_another_folder(installed: Path, tmp_path: Path) -> None
     assert "process-dataset" in help_text
     script = installed / "bin" / "ltx-tui"
     assert run(script, "--help", cwd=tmp_path, PYTHONPATH=str(installed)).strip()
+
+
+def test_installed_themes_are_the_repositorys(installed: Path, tmp_path: Path) -> None:
+    code = "from ltx_tui.themes import load_theme, theme_names; "
+    code += "print(*(load_theme(name).name for name in theme_names()))"
+    names = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(installed)).split()
+    assert names == sorted(path.stem for path in (ROOT / "themes").glob("*.toml"))
