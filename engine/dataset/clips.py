@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -13,6 +13,9 @@ from engine.dataset.columns import ColumnMap
 from engine.dataset.manifest import Manifest, cell_text
 from engine.dataset.outputs import claim_outputs, output_path
 from engine.text import visible
+
+# Control characters, and half surrogates, which no message and no output name can hold.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 OnCollision = Literal["refuse", "rename"]
 
@@ -229,7 +232,7 @@ class _Reader:
                 row, column, "path-type", f"{visible(value)!r} is not a path", "write it as text"
             )
             return None
-        if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+        if _UNUSABLE.search(value):
             self._note(
                 row,
                 column,

@@ -70,7 +70,7 @@ def claim_outputs(wanted: Mapping[int, PurePosixPath], media: Mapping[int, str])
 
 
 def _free(name: PurePosixPath, media: str, taken: set[PurePosixPath]) -> PurePosixPath:
-    candidate = name.with_name(_fitting(media))
+    candidate = name.with_name(_fitting(media)) if media else name  # "/" has no name
     number = 1
     while candidate in taken:
         number += 1
