@@ -1,0 +1,296 @@
+"""Decode, scale and crop exactly the frames that a bucket keeps.
+
+The arithmetic is that of the official preprocessing, so that pixels are equal to the bit: rgb24,
+divided by 255, torch's antialiased bicubic in float32, crop, clamp to 0 … 1, times 2 minus 1. But
+each frame goes through it alone: one source frame and one clip of the bucket's size are in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import msgspec
+import torch
+from av.video.frame import VideoFrame
+
+from engine.errors import MediaError, UsageError
+from engine.media import colour
+from engine.media.containers import DamagedDataError, decode, opened, salvage, video_stream
+from engine.media.geometry import fit
+from engine.media.images import read_image
+from engine.media.orientation import Turn
+from engine.media.probe import Probe
+from engine.media.selection import effective_fps, first_index, in_order, selection_count
+from engine.media.tonemap import hdr_to_sdr
+from engine.text import plural
+
+
+class FrameRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which frames are wanted, and how.
+
+    Attributes:
+        width: Of the bucket, in pixels.
+        height: Of the bucket.
+        frames: How many.
+        start: Seconds after the first frame; a source that is read in order starts at the frame
+            nearest to it.
+        fps: Rate to sample at; None for the source's own, see `engine.media.selection`.
+        reshape: "center" or "random".
+        seed: For a random crop.
+        crop_key: For a random crop: what tells this clip from the others.
+        hdr: What to do with HDR video.
+    """
+
+    width: int
+    height: int
+    frames: int
+    start: float = 0.0
+    fps: Fraction | None = None
+    reshape: Literal["center", "random"] = "center"
+    seed: int = 0
+    crop_key: str = ""
+    hdr: Literal["refuse", "tonemap"] = "refuse"
+
+
+def read_frames(
+    path: Path, probe: Probe, request: FrameRequest, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Read a clip at the bucket's size.
+
+    Args:
+        path: A video or an image.
+        probe: What `engine.media.probe.probe` says about it.
+        request: Which frames.
+        dtype: Of the result. Arithmetic is in float32 and rounded once.
+
+    Returns:
+        [3, F, H, W] in −1 … 1, contiguous.
+
+    Raises:
+        MediaError: It cannot be read, has too few frames, or is HDR and that is refused.
+    """
+    clip = torch.empty((3, request.frames, request.height, request.width), dtype=dtype)
+    with contextlib.closing(iter_frames(path, probe, request)) as frames:
+        for index, frame in enumerate(frames):
+            clip[:, index].copy_(frame)
+    return clip
+
+
+def iter_frames(
+    path: Path, probe: Probe, request: FrameRequest, dtype: torch.dtype = torch.float32
+) -> Generator[torch.Tensor]:
+    """Read a clip frame by frame at the bucket's size; the arguments are those of `read_frames`.
+
+    Decoding runs as far as the frames that are asked for.
+
+    Yields:
+        [3, H, W] in −1 … 1. A frame that is shown for long may be yielded more than once, as the
+        same tensor: do not write into it.
+
+    Raises:
+        MediaError: As for `read_frames`; too few frames in a file that was probed as damaged are
+            noticed at once, others when they are missing.
+    """
+    _check(path, probe, request)
+    if probe.kind == "image":
+        pixels = torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
+        yield _to_bucket(_unit(pixels), request).to(dtype)
+        return
+    got = 0
+    done: VideoFrame | None = None
+    pixels = torch.empty(0)
+    with contextlib.closing(_select(path, probe, request)) as selected:
+        for frame in selected:
+            if frame is not done:
+                pixels = _to_bucket(_upright(frame, probe, path), request).to(dtype)
+                done = frame
+            yield pixels
+            got += 1
+    if got < request.frames:
+        raise _too_few(path, got, request)
+
+
+def _check(path: Path, probe: Probe, request: FrameRequest) -> None:
+    if probe.hdr and request.hdr == "refuse":
+        raise MediaError(
+            f"HDR video ({probe.hdr.upper()})",
+            remedy='set video.hdr = "tonemap" to convert it to SDR, or take the clip out',
+            file=path,
+        )
+    if request.start < 0:
+        raise UsageError(f"a clip cannot start at {request.start} s", file=path)
+    try:
+        offered = selection_count(probe, request.fps, request.start)
+    except MediaError as error:
+        raise MediaError(error.message, remedy=error.remedy, file=path) from error
+    if offered < request.frames:
+        raise _too_few(path, offered, request, probe)
+
+
+def _too_few(path: Path, got: int, request: FrameRequest, probe: Probe | None = None) -> MediaError:
+    if probe is not None and probe.damaged:
+        return MediaError(
+            f"damaged or cut short: {probe.frames:,} of "
+            f"{plural(probe.declared_frames, 'frame')} decode, and {request.frames:,} are needed",
+            remedy="copy or export it again, or use a shorter bucket",
+            file=path,
+        )
+    word = "decodes" if got == 1 else "decode"
+    return MediaError(
+        f"too short: {plural(got, 'frame')} {word} from {request.start:g} s on, and "
+        f"{request.frames:,} are needed",
+        remedy="use a shorter bucket, or take the clip out",
+        file=path,
+    )
+
+
+def _select(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+    """Yield the wanted frames; the same one again where it is shown for more than one."""
+    if in_order(probe, request.fps):
+        return _take_in_order(path, probe, request)
+    return _sample(path, probe, request)
+
+
+def _take_in_order(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+    first = first_index(probe, request.start)
+    last = first + request.frames - 1
+    with contextlib.closing(_numbered(path, probe, first / probe.fps)) as numbered:
+        for index, frame in numbered:
+            if index >= first:
+                yield frame
+            if index >= last:
+                return
+
+
+def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+    """Yield for k = 0, 1, … the frame that is shown at start + k / fps."""
+    step = 1 / effective_fps(probe, request.fps)
+    start = Fraction(request.start)
+    # Timestamps are rounded to ticks: a frame that starts within one of them has started.
+    slack = min(probe.tick, Fraction(1, 2000))
+    count = 0
+    shown: VideoFrame | None = None
+    with contextlib.closing(_numbered(path, probe, start)) as numbered:
+        for index, frame in numbered:
+            begins = _time(frame, index, probe)
+            while shown is not None and start + count * step + slack < begins:
+                yield shown
+                count += 1
+                if count == request.frames:
+                    return
+            shown = frame
+    end = Fraction(probe.duration)
+    while shown is not None and count < request.frames and start + count * step < end + slack:
+        yield shown
+        count += 1
+
+
+def _time(frame: VideoFrame, index: int, probe: Probe) -> Fraction:
+    """Return when a frame is shown, in seconds after the first one."""
+    if frame.pts is None:
+        return index / probe.fps
+    return (frame.pts - probe.first_pts) * probe.tick
+
+
+def _numbered(path: Path, probe: Probe, start: Fraction) -> Generator[tuple[int, VideoFrame]]:
+    """Yield (index, frame) from some frame at or before `start` seconds on.
+
+    Starts at the key frame before `start`, or at the beginning where seeking does not work.
+    """
+    ticks = probe.first_pts + int(start / probe.tick)
+    if ticks > probe.first_pts:
+        with contextlib.closing(_decoded(path, probe, ticks)) as frames:
+            head = next(frames, None)
+            if head is not None and head.pts is not None and head.pts <= ticks:
+                number = int(_time(head, 0, probe) * probe.fps + Fraction(1, 2))
+                yield number, head
+                yield from enumerate(frames, number + 1)
+                return
+    with contextlib.closing(_decoded(path, probe, None)) as frames:
+        yield from enumerate(frames)
+
+
+def _decoded(path: Path, probe: Probe, ticks: int | None) -> Generator[VideoFrame]:
+    got = 0
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError("holds no video any more", remedy="probe it again", file=path)
+        if ticks is not None:
+            container.seek(ticks, stream=stream)
+        try:
+            for frame in (salvage if probe.damaged else decode)(container, stream):
+                yield frame
+                got += 1
+        except (av.FFmpegError, DamagedDataError) as error:
+            raise MediaError(
+                f"damaged: decoding stops after {plural(got, 'frame')} ({error})",
+                remedy="copy or export it again, or take the clip out",
+                file=path,
+            ) from error
+
+
+def _upright(frame: VideoFrame, probe: Probe, path: Path) -> torch.Tensor:
+    """Return a frame as displayed: float32 [3, H, W] in 0 … 1, gamma-encoded SDR."""
+    kind = colour.hdr_kind(frame.color_trc) or probe.hdr
+    turn = Turn(probe.rotation, probe.mirrored)
+    try:
+        pixels = hdr_to_sdr(frame, kind) if kind else _planar(frame)
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"its pixels ({frame.format.name}) cannot be converted to RGB: {error}",
+            remedy="export it as 8-bit yuv420p",
+            file=path,
+        ) from error
+    return _unit(turned(pixels, turn))
+
+
+def _planar(frame: VideoFrame) -> torch.Tensor:
+    """Return a frame's RGB, with the matrix and range that it is tagged with: uint8 [3, H, W].
+
+    By way of rgb24: FFmpeg's own planar RGB (gbrp) is quicker, but leaves the last columns of
+    widths that are no multiple of 16 unwritten (seen in swscale 9.5).
+    """
+    return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1).contiguous()
+
+
+def turned(pixels: torch.Tensor, turn: Turn) -> torch.Tensor:
+    """Return [..., H, W] turned clockwise, then flipped left to right, as `turn` says."""
+    if turn.rotation:
+        pixels = torch.rot90(pixels, -turn.rotation // 90, (-2, -1))
+    if turn.mirrored:
+        pixels = pixels.flip(-1)
+    return pixels.contiguous()
+
+
+def _unit(pixels: torch.Tensor) -> torch.Tensor:
+    """Return bytes as float32 in 0 … 1; floats are in it already."""
+    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+
+
+def _to_bucket(pixels: torch.Tensor, request: FrameRequest) -> torch.Tensor:
+    """Scale, crop and normalise [3, h, w] in 0 … 1 to [3, H, W] in −1 … 1, in float32."""
+    place = fit(
+        pixels.shape[2],
+        pixels.shape[1],
+        request.width,
+        request.height,
+        request.reshape,
+        seed=request.seed,
+        crop_key=request.crop_key,
+    )
+    if (place.height, place.width) != tuple(pixels.shape[1:]):
+        pixels = torch.nn.functional.interpolate(
+            pixels[None], (place.height, place.width), mode="bicubic", antialias=True
+        )[0]
+    kept = pixels[
+        :,
+        place.top : place.top + place.crop_height,
+        place.left : place.left + place.crop_width,
+    ]
+    return kept.clamp(0, 1).mul_(2).sub_(1)
