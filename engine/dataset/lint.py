@@ -56,7 +56,7 @@ def _captions(clips: Sequence[Clip], columns: ColumnMap) -> Iterator[Problem]:
                 column,
                 "caption-spaces",
                 "space before or after the caption",
-                "remove it: it is encoded too",
+                "remove it",
             )
         if _REFUSAL.match(sections(text).get("VISUAL") or text):
             yield _note(
