@@ -168,7 +168,8 @@ def _delimiter(text: str) -> str:
 def _records(text: str, delimiter: str, file: Path) -> Iterator[list[CsvCell]]:
     """Yield the cells of each record that is not an empty line."""
     plain = re.compile(rf"[^{re.escape(delimiter)}\r\n]*")
-    quoted = re.compile(r'"([^"]*(?:""[^"]*)*)"')
+    # Possessive: the first half of a doubled quote must not pass for the closing one.
+    quoted = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')
     record: list[CsvCell] = []
     position = 0
     while position < len(text) or record:

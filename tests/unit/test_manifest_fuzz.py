@@ -47,6 +47,7 @@ plain = st.text(st.sampled_from('ab,"\n é'), max_size=25)
 @given(plain)
 @example('"a"b"c,d')
 @example(' "a",b')
+@example('""",')
 @settings(deadline=None, max_examples=300)
 def test_csv_cells_are_what_the_csv_module_reads(text):
     text = "h,i\n" + text
