@@ -32,13 +32,18 @@ class LtxError(Exception):
         self.row = row
         self.column = column
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """Where and what, without the remedy."""
         where = [str(self.file)] if self.file is not None else []
         if self.row is not None:
             where.append(f"row {self.row}")
         if self.column is not None:
             where.append(f"column {self.column!r}")
-        head = f"{', '.join(where)}: {self.message}" if where else self.message
+        return f"{', '.join(where)}: {self.message}" if where else self.message
+
+    def __str__(self) -> str:
+        head = self.headline
         return f"{head} — {self.remedy}" if self.remedy else head
 
 

@@ -1,0 +1,263 @@
+"""What is known of files and outputs, in the project's SQLite file `.ltx-tui/journal.db`.
+
+The ledger can be deleted: media are probed again, and outputs are adopted after verification or
+made again. One process writes at a time (see `run_lock`); any number may read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine.errors import EnvironmentFaultError, LtxError
+from engine.identity import FileIdentity, file_identity, hash_text, stat_identity
+from engine.precompute.fingerprint import Fingerprint
+
+# One entry a version: the statements that lead to it from the one before.
+_MIGRATIONS = (
+    """
+    CREATE TABLE media (
+        path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+        reader INTEGER NOT NULL, probe BLOB NOT NULL
+    );
+    CREATE TABLE digests (
+        path TEXT NOT NULL, part TEXT NOT NULL, size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (path, part)
+    );
+    CREATE TABLE outputs (
+        folder TEXT NOT NULL, path TEXT NOT NULL, facts BLOB NOT NULL, size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, aside TEXT NOT NULL DEFAULT '', adopted INTEGER NOT NULL,
+        seconds REAL NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (folder, path)
+    );
+    """,
+)
+
+
+class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An output that we made or adopted.
+
+    Attributes:
+        aside: Where it was moved, empty while it is in its place.
+        adopted: Made by another tool, and verified.
+    """
+
+    fingerprint: Fingerprint
+    identity: FileIdentity
+    aside: str = ""
+    adopted: bool = False
+    seconds: float = 0.0
+    detail: str = ""
+
+
+class Ledger:
+    """The open ledger of a project; usable from several threads of one process."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Open or create `state_dir/journal.db`.
+
+        Raises:
+            EnvironmentFaultError: The folder is not writable, the file is damaged, or a newer
+                ltx-tui made it.
+        """
+        self._path = state_dir / "journal.db"
+        self._root = state_dir.parent.absolute()
+        self._lock = threading.RLock()
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True)
+            _keep_out_of_git(state_dir)
+            self._db = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+        except (OSError, sqlite3.Error) as error:
+            raise EnvironmentFaultError(
+                f"the project's journal cannot be used: {error}",
+                file=self._path,
+                remedy="make its folder writable; if the file is damaged, delete it: outputs are "
+                "then adopted (ltx-tui adopt) or made again",
+            ) from error
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise EnvironmentFaultError(
+                f"the project's journal has version {version}, made by a newer ltx-tui",
+                file=self._path,
+                remedy="upgrade ltx-tui",
+            )
+        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(
+                f"BEGIN IMMEDIATE; {script} PRAGMA user_version={number}; COMMIT;"
+            )
+
+    def probe_bytes(
+        self, path: Path, reader: int, probe: Callable[[Path], bytes]
+    ) -> tuple[bytes, bool]:
+        """Return the probe of a file from the cache, or take it and keep it.
+
+        Args:
+            path: The media file.
+            reader: Version of the prober: a cache entry of another version does not count.
+            probe: Takes the probe; what it raises is passed on and not kept.
+
+        Returns:
+            The encoded probe, and whether it came from the cache.
+        """
+        now = stat_identity(path)
+        row = self._one(
+            "SELECT probe FROM media WHERE path=? AND size=? AND mtime_ns=? AND reader=?",
+            (self._key(path), now.size, now.mtime_ns, reader),
+        )
+        if row is not None:
+            return bytes(row[0]), True
+        taken = probe(path)
+        self._write(
+            "INSERT OR REPLACE INTO media VALUES (?,?,?,?,?)",
+            (self._key(path), now.size, now.mtime_ns, reader, taken),
+        )
+        return taken, False
+
+    def digest(self, path: Path, part: str = "", take: Callable[[], str] | None = None) -> str:
+        """Return the digest of a file, a part of it or a folder, reading only what changed.
+
+        Args:
+            path: The file, or a flat folder of files.
+            part: Which part, such as "video_vae"; empty for all its bytes.
+            take: Takes the digest; needed for a part and for a folder.
+        """
+        now = _folder_identity(path) if path.is_dir() else stat_identity(path)
+        row = self._one(
+            "SELECT digest FROM digests WHERE path=? AND part=? AND size=? AND mtime_ns=?",
+            (self._key(path), part, now.size, now.mtime_ns),
+        )
+        if row is not None:
+            return str(row[0])
+        digest = take() if take is not None else file_identity(path).digest
+        self._write(
+            "INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)",
+            (self._key(path), part, now.size, now.mtime_ns, digest),
+        )
+        return digest
+
+    def outputs(self, folder: Path) -> dict[str, OutputRecord]:
+        """Return the records of a stage's folder by path inside it."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT path, facts, size, mtime_ns, aside, adopted, seconds, detail"
+                " FROM outputs WHERE folder=?",
+                (self._key(folder),),
+            ).fetchall()
+        return {
+            path: OutputRecord(
+                fingerprint=Fingerprint(msgspec.json.decode(facts, type=dict[str, str])),
+                identity=FileIdentity(size=size, mtime_ns=mtime_ns),
+                aside=aside,
+                adopted=bool(adopted),
+                seconds=seconds,
+                detail=detail,
+            )
+            for path, facts, size, mtime_ns, aside, adopted, seconds, detail in rows
+        }
+
+    def record(self, folder: Path, path: str, record: OutputRecord) -> None:
+        """Keep what an output depends on."""
+        self._write(
+            "INSERT OR REPLACE INTO outputs VALUES (?,?,?,?,?,?,?,?,?)",
+            (
+                self._key(folder),
+                stored(path),
+                msgspec.json.encode(record.fingerprint.facts),
+                record.identity.size,
+                record.identity.mtime_ns,
+                record.aside,
+                int(record.adopted),
+                record.seconds,
+                record.detail,
+            ),
+        )
+
+    def forget(self, folder: Path, path: str) -> None:
+        """Drop the record of an output."""
+        self._write(
+            "DELETE FROM outputs WHERE folder=? AND path=?", (self._key(folder), stored(path))
+        )
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        with self._lock:
+            row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+            return row
+
+    def _write(self, query: str, values: tuple[object, ...]) -> None:
+        with self._lock, self._db:
+            self._db.execute(query, values)
+
+    def _key(self, path: Path) -> str:
+        # Relative inside the project, so that a project folder can be moved as a whole.
+        path = path.absolute()
+        with contextlib.suppress(ValueError):
+            path = path.relative_to(self._root)
+        return stored(path.as_posix())
+
+
+def stored(path: str) -> str:
+    """Return a path as SQLite can keep it: bytes that are no UTF-8 become escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _folder_identity(folder: Path) -> FileIdentity:
+    # Every file's name, size and time, so that no exchange of two files goes unseen.
+    stats = sorted((f.name, f.stat()) for f in folder.iterdir() if f.is_file())
+    rows = "".join(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n" for name, stat in stats)
+    return FileIdentity(
+        size=sum(stat.st_size for _, stat in stats), mtime_ns=int(hash_text(rows)[:15], 16)
+    )
+
+
+def _keep_out_of_git(state_dir: Path) -> None:
+    marker = state_dir / ".gitignore"
+    if not marker.exists():
+        marker.write_text("*\n")
+
+
+@contextlib.contextmanager
+def run_lock(state_dir: Path) -> Iterator[None]:
+    """Hold the project for one run.
+
+    Raises:
+        LtxError: Another process runs a job in this project.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "run.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            pid = file.read().strip() or "unknown"
+            raise LtxError(
+                f"another run is going on in this project (process {pid})",
+                file=path,
+                remedy="wait for it, or stop it with Ctrl-C where it runs",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,127 @@
+"""From a clip's plan to the step that an encoder is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.captions import prompt
+from engine.files import inside
+from engine.precompute.facts import component_path, text_encoder_folder
+from engine.precompute.layout import Stage
+from engine.precompute.steps import (
+    AnyStep,
+    AudioStep,
+    DecodeStep,
+    StageSetup,
+    TextStep,
+    VideoStep,
+)
+from engine.precompute.survey import ClipPlan
+from engine.project import Project
+
+_SETUP_COMPONENT = {
+    Stage.CONDITIONS: "text_projection",
+    Stage.LATENTS: "video_vae",
+    Stage.REFERENCE_LATENTS: "video_vae",
+    Stage.AUDIO_LATENTS: "audio_vae",
+    Stage.DECODED_VIDEOS: "video_decoder",
+    Stage.DECODED_REFERENCE_VIDEOS: "video_decoder",
+    Stage.DECODED_AUDIO: "audio_decoder",
+}
+
+
+def output_path(stage: Stage, clip: ClipPlan) -> str:
+    """Return where a clip's output lies inside the stage's folder."""
+    suffix = stage.suffix
+    if suffix == ".mp4" and clip.kept is not None and clip.kept.bucket.frames == 1:
+        suffix = ".png"
+    return clip.clip.output.with_suffix(suffix).as_posix()
+
+
+def make_setup(stage: Stage, project: Project) -> StageSetup:
+    """Return what an encoder needs to open a stage.
+
+    Raises:
+        ProjectError: A model that the stage needs is not set.
+        ModelError: It does not exist.
+    """
+    text = project.text
+    return StageSetup(
+        stage=stage,
+        checkpoint=str(component_path(project, _SETUP_COMPONENT[stage])),
+        text_encoder=str(text_encoder_folder(project)) if stage is Stage.CONDITIONS else "",
+        device=project.run.device,
+        dtype=project.video.dtype if stage is not Stage.CONDITIONS else "bfloat16",
+        chunk=project.video.chunk,
+        vae_tiling=project.video.vae_tiling,
+        batch_size=text.batch_size,
+        padding=text.padding,
+        eight_bit=text.eight_bit,
+        conditions_schema=text.conditions_schema,
+    )
+
+
+def make_step(
+    number: int,
+    stage: Stage,
+    plan: ClipPlan,
+    project: Project,
+    folders: Mapping[Stage, Path],
+) -> AnyStep:
+    """Return the step that makes a clip's output.
+
+    Raises:
+        LtxError: The clip is blocked, or the output would leave its folder.
+    """
+    clip = plan.clip
+    output = str(inside(folders[stage], output_path(stage, plan)))
+    if stage is Stage.CONDITIONS:
+        words = prompt(clip.caption, project.text.trigger, project.text.strip_prefixes)
+        return TextStep(id=number, clip=clip.name, row=clip.row, output=output, prompt=words)
+    if stage.source is not None:
+        source = str(inside(folders[stage.source], clip.output))
+        return DecodeStep(id=number, clip=clip.name, row=clip.row, output=output, source=source)
+    kept = plan.require()
+    if stage is Stage.AUDIO_LATENTS:
+        return AudioStep(
+            id=number,
+            clip=clip.name,
+            row=clip.row,
+            output=output,
+            media=str(clip.audio or clip.media),
+            probe=kept.audio or kept.probe,
+            window=kept.window,
+            silence=kept.audio is None,
+        )
+    return _video_step(number, stage, plan, project, output)
+
+
+def _video_step(
+    number: int, stage: Stage, plan: ClipPlan, project: Project, output: str
+) -> VideoStep:
+    clip, kept = plan.clip, plan.require()
+    media, probe, window = clip.media, kept.probe, kept.window
+    size = (kept.bucket.width, kept.bucket.height)
+    if stage is Stage.REFERENCE_LATENTS and kept.reference is not None:
+        reference = kept.reference
+        media, probe, window, size = (
+            reference.path,
+            reference.probe,
+            reference.window,
+            reference.size,
+        )
+    return VideoStep(
+        id=number,
+        clip=clip.name,
+        row=clip.row,
+        output=output,
+        media=str(media),
+        probe=probe,
+        window=window,
+        size=size,
+        reshape=project.video.reshape,
+        seed=project.video.seed,
+        crop_key=clip.output.as_posix(),
+        hdr=project.video.hdr,
+    )

@@ -1,0 +1,136 @@
+"""The units of work that an encoder process is given: complete in themselves, plain data.
+
+A step names files and numbers only, so that it can be sent to a process on this machine or on
+another one.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engine.media.probe import Probe
+from engine.precompute.layout import Stage
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The frames of a clip that are kept.
+
+    Attributes:
+        start: Seconds from the clip's first frame.
+        frames: How many.
+        fps: Frames a second of the kept frames, as (numerator, denominator).
+        resample: Take frames by presentation time at `fps` instead of one after another.
+    """
+
+    start: float
+    frames: int
+    fps: tuple[int, int]
+    resample: bool
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second."""
+        return Fraction(*self.fps)
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds, exactly: frames / fps."""
+        return self.frames / self.rate
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """One output to make.
+
+    Attributes:
+        id: Number inside the job.
+        clip: Name for display.
+        row: 0-based row of the dataset; -1 where there is no dataset.
+        output: Absolute path of the file to write.
+    """
+
+    id: int
+    clip: str
+    row: int
+    output: str
+
+
+class VideoStep(Step, frozen=True, tag="video"):
+    """Encode the frames of a clip, or of its reference, into latents.
+
+    Attributes:
+        size: (width, height) of the bucket.
+        crop_key: What a random crop is drawn from, together with the seed; a clip and its
+            reference share it, so that they are cropped alike.
+    """
+
+    media: str
+    probe: Probe
+    window: Window
+    size: tuple[int, int]
+    reshape: Literal["center", "random"]
+    seed: int
+    crop_key: str
+    hdr: Literal["refuse", "tonemap"]
+
+
+class AudioStep(Step, frozen=True, tag="audio"):
+    """Encode the sound of the kept frames.
+
+    Attributes:
+        silence: Encode silence, for a clip without sound.
+    """
+
+    media: str
+    probe: Probe
+    window: Window
+    silence: bool = False
+
+
+class TextStep(Step, frozen=True, tag="text"):
+    """Encode a prompt."""
+
+    prompt: str
+
+
+class DecodeStep(Step, frozen=True, tag="decode"):
+    """Turn latents back into a video, an image or a sound."""
+
+    source: str
+
+
+AnyStep = VideoStep | AudioStep | TextStep | DecodeStep
+
+
+class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage needs before its first step.
+
+    Attributes:
+        checkpoint: The file that holds the stage's weights (a unified checkpoint, or the
+            component's own file of a split pack).
+        text_encoder: Folder of the language model; only `conditions` reads it.
+        device: "cpu", "cuda", "cuda:1", or "auto": the first GPU, else the CPU.
+        chunk: Frames a streaming chunk; 0 lets the stage choose.
+        vae_tiling: The approximate feathered tiles, only when asked for by name.
+        batch_size: Prompts encoded at a time.
+    """
+
+    stage: Stage
+    checkpoint: str
+    text_encoder: str = ""
+    device: str = "auto"
+    dtype: str = "bfloat16"
+    chunk: int = 0
+    vae_tiling: bool = False
+    batch_size: int = 8
+    padding: str = "trimmed"
+    eight_bit: bool = False
+    conditions_schema: str = "current"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The weights' file."""
+        return Path(self.checkpoint)

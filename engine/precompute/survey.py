@@ -1,0 +1,242 @@
+"""What the media of a dataset are, and what each clip becomes: probes, buckets, kept windows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+
+from engine.buckets import Bucket, choose
+from engine.dataset.clips import Clip
+from engine.errors import LtxError, MediaError
+from engine.media.probe import PROBE_VERSION, Probe, probe
+from engine.media.selection import effective_fps, in_order, selection_count
+from engine.precompute.ledger import Ledger
+from engine.precompute.steps import Window
+from engine.project import Project
+from engine.text import plural
+
+Progress = Callable[[int, int], None]
+
+
+class Blocked(msgspec.Struct, frozen=True):
+    """Why a clip cannot be used at all, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+class ReferencePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The reference of a clip: cropped and timed like the clip itself."""
+
+    path: Path
+    probe: Probe
+    size: tuple[int, int]
+    window: Window
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a usable clip.
+
+    Attributes:
+        audio: The clip's sound, its own or that of a separate file; None for a clip without.
+        reference: None where the project uses no references.
+    """
+
+    probe: Probe
+    bucket: Bucket
+    window: Window
+    audio: Probe | None = None
+    reference: ReferencePlan | None = None
+
+
+class ClipPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A clip, what it is, and what it becomes.
+
+    Attributes:
+        probe: None where the media were not looked at, or could not be read.
+        kept: None for a blocked clip, and where the media were not looked at.
+    """
+
+    clip: Clip
+    probe: Probe | None = None
+    kept: Kept | None = None
+    blocked: Blocked | None = None
+    warnings: tuple[str, ...] = ()
+
+    def require(self) -> Kept:
+        """Return what is kept.
+
+        Raises:
+            LtxError: The clip is blocked, or its media were not looked at.
+        """
+        if self.kept is None:
+            raise LtxError("has no bucket", file=self.clip.media)
+        return self.kept
+
+
+def probe_files(
+    paths: Sequence[Path], ledger: Ledger, progress: Progress | None = None
+) -> dict[Path, Probe | LtxError]:
+    """Probe files in threads, through the ledger's cache; an unreadable file gives its error."""
+    unique = list(dict.fromkeys(paths))
+    found: dict[Path, Probe | LtxError] = {}
+    with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
+        futures = {pool.submit(_probe_one, path, ledger): path for path in unique}
+        for done, future in enumerate(as_completed(futures), start=1):
+            found[futures[future]] = future.result()
+            if progress is not None:
+                progress(done, len(unique))
+    return found
+
+
+def _probe_one(path: Path, ledger: Ledger) -> Probe | LtxError:
+    try:
+        data, _ = ledger.probe_bytes(
+            path, PROBE_VERSION, lambda file: msgspec.json.encode(probe(file))
+        )
+        return msgspec.json.decode(data, type=Probe)
+    except LtxError as error:
+        return error
+    except OSError as error:
+        return LtxError(f"cannot be read: {error.strerror}", file=path, remedy="check the path")
+
+
+def survey(
+    clips: Sequence[Clip],
+    project: Project,
+    buckets: Sequence[Bucket],
+    probes: dict[Path, Probe | LtxError],
+) -> list[ClipPlan]:
+    """Decide for each clip which frames are kept and at which size, or why it cannot be used."""
+    return [_plan_clip(clip, project, buckets, probes) for clip in clips]
+
+
+def target_rate(fps: float) -> Fraction | None:
+    """Return a frame rate from project.toml exactly: 29.97 means 30000/1001, 0 the source's own."""
+    if not fps:
+        return None
+    film = Fraction(round(fps) * 1000, 1001)
+    return film if abs(fps - film) < 0.005 else Fraction(fps).limit_denominator(1000)
+
+
+def _plan_clip(
+    clip: Clip,
+    project: Project,
+    buckets: Sequence[Bucket],
+    probes: dict[Path, Probe | LtxError],
+) -> ClipPlan:
+    found = probes[clip.media]
+    if isinstance(found, LtxError):
+        return ClipPlan(clip=clip, blocked=Blocked(found.message, found.remedy))
+    plan = ClipPlan(clip=clip, probe=found, warnings=tuple(w.text for w in found.warnings))
+    try:
+        kept = _keep(found, project, buckets)
+        kept = _add_audio(kept, clip, probes)
+        if project.dataset.reference_column:
+            reference, warnings = _plan_reference(kept, clip, project, probes)
+            kept = msgspec.structs.replace(kept, reference=reference)
+            plan = msgspec.structs.replace(plan, warnings=plan.warnings + warnings)
+    except LtxError as error:
+        blocked = Blocked(error.message, error.remedy)
+        return msgspec.structs.replace(plan, blocked=blocked)
+    return msgspec.structs.replace(plan, kept=kept)
+
+
+def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
+    if found.hdr and project.video.hdr == "refuse":
+        raise MediaError(
+            f"HDR video ({found.hdr.upper()})",
+            remedy='set video.hdr = "tonemap" to convert it to SDR, or take the clip out',
+        )
+    fps = target_rate(project.video.fps)
+    count = selection_count(found, fps)
+    bucket = choose(count, found.width, found.height, buckets)
+    if bucket is None:
+        raise _no_bucket(found, count, buckets)
+    rate = effective_fps(found, fps)
+    window = Window(
+        start=0.0,
+        frames=bucket.frames,
+        fps=(rate.numerator, rate.denominator),
+        resample=not in_order(found, fps),
+    )
+    return Kept(probe=found, bucket=bucket, window=window)
+
+
+def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket]) -> MediaError:
+    shortest = min(buckets, key=lambda bucket: bucket.frames)
+    size = f"{shortest.width}x{shortest.height}"
+    if found.kind == "image":
+        return MediaError(
+            "an image, and no bucket has 1 frame", remedy=f"add a bucket such as {size}x1"
+        )
+    fits = (count - 1) // 8 * 8 + 1
+    reason = f"too short: {plural(count, 'frame')}, and the shortest bucket has {shortest.frames}"
+    if found.damaged:
+        reason = f"damaged: {count} of {found.declared_frames} frames decode; {reason}"
+    elif fits > 1:
+        return MediaError(
+            reason, remedy=f"add a bucket such as {size}x{fits}, or take the clip out"
+        )
+    return MediaError(reason, remedy="export it again, or take it out of the dataset")
+
+
+def _add_audio(kept: Kept, clip: Clip, probes: dict[Path, Probe | LtxError]) -> Kept:
+    found = probes[clip.audio] if clip.audio is not None else kept.probe
+    if isinstance(found, LtxError):
+        raise MediaError(f"its audio file: {found.message}", remedy=found.remedy)
+    return msgspec.structs.replace(kept, audio=found if found.audio else None)
+
+
+def _plan_reference(
+    kept: Kept, clip: Clip, project: Project, probes: dict[Path, Probe | LtxError]
+) -> tuple[ReferencePlan, tuple[str, ...]]:
+    """Give the reference the clip's own bucket and rate: a pair is one unit."""
+    if clip.reference is None:
+        raise MediaError(
+            f"no reference in column {project.dataset.reference_column!r}",
+            remedy="fill the cell in, or take the row out",
+        )
+    found = probes[clip.reference]
+    if isinstance(found, LtxError):
+        raise MediaError(f"its reference: {found.message}", remedy=found.remedy)
+    scale = project.reference.temporal_scale
+    frames = (kept.window.frames - 1) // scale + 1
+    rate = kept.window.rate / scale
+    resample = not in_order(found, rate)
+    count = selection_count(found, rate if resample else None)
+    if count < frames:
+        raise MediaError(
+            f"its reference has {count} frames at {float(rate):g} fps, and {frames} are needed",
+            remedy="make the reference as long as the clip, or use a shorter bucket",
+        )
+    reference = ReferencePlan(
+        path=clip.reference,
+        probe=found,
+        size=(
+            kept.bucket.width // project.reference.downscale,
+            kept.bucket.height // project.reference.downscale,
+        ),
+        window=Window(
+            start=kept.window.start,
+            frames=frames,
+            fps=(rate.numerator, rate.denominator),
+            resample=resample,
+        ),
+    )
+    return reference, _shape_warning(found, kept.probe)
+
+
+def _shape_warning(reference: Probe, clip: Probe) -> tuple[str, ...]:
+    ratio = (reference.width * clip.height) / (reference.height * clip.width)
+    if abs(ratio - 1) < 0.02:
+        return ()
+    return (
+        f"its reference is {reference.width}x{reference.height}, another shape than the clip's "
+        f"{clip.width}x{clip.height}: the two are cropped differently",
+    )

@@ -1,0 +1,118 @@
+"""Taking over outputs that another tool made, after holding them against the dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from engine.events import AnyEvent, ClipDone, ClipFailed, JobDone, ModelLoading, StageDone
+from engine.identity import FileIdentity
+from engine.precompute.layout import Stage
+from engine.precompute.ledger import Ledger, OutputRecord
+from engine.precompute.make_steps import make_setup
+from engine.precompute.plan import UNADOPTED, Job, Planner
+from engine.precompute.plan_types import PlanItem
+from engine.precompute.steps import AnyStep
+from engine.worker.messages import Loading, StepDone, StepFailed, Work
+from engine.worker.scheduler import Scheduler
+
+_REMEDY = "a run encodes it again"
+
+
+class AdoptJob:
+    """Verifies every output that ltx-tui did not make, and records those that hold."""
+
+    def __init__(self, planner: Planner, ledger: Ledger, state_dir: Path) -> None:
+        """Start nothing yet."""
+        self._planner = planner
+        self._ledger = ledger
+        self._scheduler = Scheduler(state_dir / "logs" / "encoder.log")
+        self._failures: list[ClipFailed] = []
+        self._done = 0
+
+    async def cancel(self) -> None:
+        """Stop at the next safe point; a second call ends the encoder at once."""
+        await self._scheduler.cancel()
+
+    async def run(self, job: Job, *, sample: int) -> AsyncIterator[AnyEvent]:
+        """Adopt what holds.
+
+        Args:
+            job: A plan of the stages to look at.
+            sample: How many outputs a stage are encoded again and compared; the same ones each
+                time, chosen by the names of the clips.
+
+        Raises:
+            LtxError: A model is not set or unusable, or encoders do not start.
+        """
+        began = time.monotonic()
+        try:
+            for stage in job.plan.stages:
+                todo = [(i, s) for i, s in job.work[stage] if UNADOPTED in i.reasons]
+                if todo and not self._scheduler.cancelled:
+                    async for event in self._stage(stage, job, todo, sample):
+                        yield event
+        finally:
+            await self._scheduler.close()
+        yield JobDone(
+            done=self._done,
+            fresh=0,
+            failures=tuple(self._failures),
+            skipped=0,
+            set_aside=0,
+            seconds=time.monotonic() - began,
+            cancelled=self._scheduler.cancelled,
+        )
+
+    async def _stage(
+        self, stage: Stage, job: Job, todo: list[tuple[PlanItem, AnyStep]], sample: int
+    ) -> AsyncIterator[AnyEvent]:
+        began, done, failed = time.monotonic(), 0, 0
+        setup = make_setup(stage, self._planner.project)
+        items = {step.id: item for item, step in todo}
+        chosen = random.Random(0).sample(sorted(items), min(sample, len(items)))  # noqa: S311
+        work = [Work(step, check="compare" if step.id in chosen else "verify") for _, step in todo]
+        await asyncio.to_thread(self._planner.facts.of, stage, job.clips[todo[0][0].row])
+        async for outcome in self._scheduler.run(setup, work, load=bool(chosen)):
+            answer = outcome.answer
+            if isinstance(answer, Loading):
+                yield ModelLoading(stage=stage, model=answer.model, device=answer.device)
+            elif isinstance(answer, StepDone):
+                done += 1
+                yield await self._adopted(stage, job, items[answer.id], answer)
+            elif isinstance(answer, StepFailed):
+                failed += 1
+                item = items[answer.id]
+                event = ClipFailed(
+                    stage=stage,
+                    clip=item.clip,
+                    row=item.row,
+                    reason=answer.reason,
+                    remedy=answer.remedy or _REMEDY,
+                )
+                self._failures.append(event)
+                yield event
+        yield StageDone(stage=stage, done=done, failed=failed, seconds=time.monotonic() - began)
+
+    async def _adopted(self, stage: Stage, job: Job, item: PlanItem, answer: StepDone) -> ClipDone:
+        fingerprint = await asyncio.to_thread(self._planner.facts.of, stage, job.clips[item.row])
+        record = OutputRecord(
+            fingerprint=fingerprint,
+            identity=FileIdentity(size=answer.size, mtime_ns=answer.mtime_ns),
+            adopted=True,
+            seconds=answer.seconds,
+            detail=answer.detail,
+        )
+        self._ledger.record(self._planner.folders[stage], item.output, record)
+        self._done += 1
+        return ClipDone(
+            stage=stage,
+            clip=item.clip,
+            row=item.row,
+            output=answer.output,
+            seconds=answer.seconds,
+            detail=f"adopted: {answer.detail}",
+        )

@@ -1,0 +1,130 @@
+"""Decoding whole folders of latents, whoever made them; no dataset is needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from engine.errors import UsageError
+from engine.events import (
+    AnyEvent,
+    ClipDone,
+    ClipFailed,
+    ClipStarted,
+    JobDone,
+    ModelLoading,
+    StageDone,
+    StageStarted,
+)
+from engine.precompute.layout import Stage
+from engine.precompute.make_steps import make_setup
+from engine.precompute.steps import AnyStep, DecodeStep
+from engine.project import Project
+from engine.text import visible
+from engine.worker.messages import Loading, StageOpened, StepDone, StepFailed, StepStarted, Work
+from engine.worker.scheduler import Scheduler
+
+
+class DecodeFolders:
+    """Decodes `.pt` files into videos, images and sounds, mirroring their folders."""
+
+    def __init__(self, project: Project) -> None:
+        """Start nothing yet."""
+        self._project = project
+        self._scheduler = Scheduler(project.state_dir / "logs" / "encoder.log")
+        self._failures: list[ClipFailed] = []
+        self._done = 0
+
+    async def cancel(self) -> None:
+        """Stop at the next safe point; a second call ends the decoder at once."""
+        await self._scheduler.cancel()
+
+    async def run(
+        self, latents: Path, out: Path, audio_latents: Path | None
+    ) -> AsyncIterator[AnyEvent]:
+        """Decode a folder of video latents, and one of audio latents.
+
+        Args:
+            latents: Holds `.pt` files at any depth.
+            out: Gets the videos and images; sounds go there too, beside them.
+            audio_latents: Holds `.pt` files of sound, or None.
+
+        Raises:
+            LtxError: A folder is missing or empty, or a model is unusable.
+        """
+        began = time.monotonic()
+        jobs = [(Stage.DECODED_VIDEOS, _steps(latents, out, ".mp4"))]
+        if audio_latents is not None:
+            jobs.append((Stage.DECODED_AUDIO, _steps(audio_latents, out, ".wav")))
+        try:
+            for stage, steps in jobs:
+                if not self._scheduler.cancelled:
+                    async for event in self._stage(stage, steps):
+                        yield event
+        finally:
+            await self._scheduler.close()
+        yield JobDone(
+            done=self._done,
+            fresh=0,
+            failures=tuple(self._failures),
+            skipped=0,
+            set_aside=0,
+            seconds=time.monotonic() - began,
+            cancelled=self._scheduler.cancelled,
+        )
+
+    async def _stage(self, stage: Stage, steps: list[AnyStep]) -> AsyncIterator[AnyEvent]:
+        began, done, failed = time.monotonic(), 0, 0
+        setup = make_setup(stage, self._project)
+        async for outcome in self._scheduler.run(setup, [Work(step) for step in steps]):
+            answer, step = outcome.answer, outcome.step
+            if isinstance(answer, Loading):
+                yield ModelLoading(stage=stage, model=answer.model, device=answer.device)
+            elif isinstance(answer, StageOpened):
+                yield StageStarted(stage=stage, total=len(steps), load_seconds=answer.seconds)
+            elif step is None:
+                continue
+            elif isinstance(answer, StepStarted):
+                yield ClipStarted(stage=stage, clip=step.clip, row=step.row)
+            elif isinstance(answer, StepDone):
+                done += 1
+                yield ClipDone(
+                    stage=stage,
+                    clip=step.clip,
+                    row=step.row,
+                    output=answer.output,
+                    seconds=answer.seconds,
+                    detail=answer.detail,
+                )
+            elif isinstance(answer, StepFailed):
+                failed += 1
+                event = ClipFailed(
+                    stage=stage,
+                    clip=step.clip,
+                    row=step.row,
+                    reason=answer.reason,
+                    remedy=answer.remedy,
+                )
+                self._failures.append(event)
+                yield event
+        self._done += done
+        yield StageDone(stage=stage, done=done, failed=failed, seconds=time.monotonic() - began)
+
+
+def _steps(folder: Path, out: Path, suffix: str) -> list[AnyStep]:
+    if not folder.is_dir():
+        raise UsageError("no such folder", file=folder, remedy="give the folder of the latents")
+    files = [path for path in sorted(folder.rglob("*.pt")) if path.is_file()]
+    if not files:
+        raise UsageError("holds no .pt files", file=folder, remedy="encode first")
+    return [
+        DecodeStep(
+            id=number,
+            clip=visible(path.relative_to(folder).as_posix()),
+            row=-1,
+            output=str((out / path.relative_to(folder)).with_suffix(suffix).absolute()),
+            source=str(path.absolute()),
+        )
+        for number, path in enumerate(files)
+    ]
