@@ -30,7 +30,3 @@ def test_textual_takes_the_theme(file: Path) -> None:
 def test_colours_survive_256_colour_terminals(file: Path) -> None:
     colours = re.findall(r'"(#\w+)"', file.read_text("utf-8"))
     assert [colour for colour in colours if not in_256_colours(colour)] == []
-
-
-def test_one_theme_uses_the_terminals_own_colours() -> None:
-    assert any(tomllib.loads(file.read_text("utf-8")).get("ansi") for file in FILES)
