@@ -18,6 +18,7 @@ from engine.media.selection import effective_fps, in_order, selection_count
 from engine.precompute.ledger import Ledger
 from engine.precompute.steps import Window
 from engine.project import Project
+from engine.settings import AudioSection
 from engine.text import plural
 
 Progress = Callable[[int, int], None]
@@ -136,7 +137,7 @@ def _plan_clip(
     plan = ClipPlan(clip=clip, probe=found, warnings=tuple(w.text for w in found.warnings))
     try:
         kept = _keep(found, project, buckets)
-        kept = _add_audio(kept, clip, probes)
+        kept = _add_audio(kept, clip, project.audio, probes)
         if project.dataset.reference_column:
             reference, warnings = _plan_reference(kept, clip, project, probes)
             kept = msgspec.structs.replace(kept, reference=reference)
@@ -186,11 +187,20 @@ def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket]) -> MediaErro
     return MediaError(reason, remedy="export it again, or take it out of the dataset")
 
 
-def _add_audio(kept: Kept, clip: Clip, probes: dict[Path, Probe | LtxError]) -> Kept:
+def _add_audio(
+    kept: Kept, clip: Clip, audio: AudioSection, probes: dict[Path, Probe | LtxError]
+) -> Kept:
     found = probes[clip.audio] if clip.audio is not None else kept.probe
     if isinstance(found, LtxError):
         raise MediaError(f"its audio file: {found.message}", remedy=found.remedy)
-    return msgspec.structs.replace(kept, audio=found if found.audio else None)
+    if found.audio:
+        return msgspec.structs.replace(kept, audio=found)
+    if audio.enabled and audio.silent == "fail" and kept.probe.kind != "image":
+        raise MediaError(
+            'no sound (audio.silent = "fail")',
+            remedy='set audio.silent to "skip" or "silence", or take the clip out',
+        )
+    return kept
 
 
 def _plan_reference(
