@@ -31,7 +31,7 @@ from ltx_tui.cli.session import Shows
 from ltx_tui.cli.summary import print_summary
 
 # A line in a pipe for each 5 % of a stage, or after 10 s, or 5 % of a long stage's time.
-_STEP, _SOON, _LATE = 0.05, 1.0, 10.0
+_STEP, _SOON, _LATE = 0.05, 2.0, 10.0
 # Columns that the words beside a bar take, and the shortest bar that is worth drawing.
 _BESIDE_BAR, _LEAST_BAR = 66, 8
 

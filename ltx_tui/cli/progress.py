@@ -23,6 +23,7 @@ NAMES = {
     "decoded_videos": "decode videos",
     "decoded_reference_videos": "decode references",
     "decoded_audio": "decode audio",
+    "plan": "blocked",  # how a job calls clips that its plan did not let in
 }
 
 
