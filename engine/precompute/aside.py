@@ -23,6 +23,11 @@ class Aside:
         self._folders = folders
         self._ledger = ledger
 
+    @property
+    def orphans_folder(self) -> Path:
+        """Where files go that no clip accounts for."""
+        return self._state_dir / "orphans"
+
     def orphan(self, stage: Stage, path: str) -> Path:
         """Move a file that no clip accounts for to `.ltx-tui/orphans`; return where it is."""
         target = self._move(stage, path, "orphans")

@@ -55,11 +55,19 @@ def make_setup(stage: Stage, project: Project) -> StageSetup:
         dtype=project.video.dtype if stage is not Stage.CONDITIONS else "bfloat16",
         chunk=project.video.chunk,
         vae_tiling=project.video.vae_tiling,
-        batch_size=text.batch_size,
+        batch_size=_batch_size(stage, project),
         padding=text.padding,
         eight_bit=text.eight_bit,
         conditions_schema=text.conditions_schema,
     )
+
+
+def _batch_size(stage: Stage, project: Project) -> int:
+    if stage is Stage.CONDITIONS:
+        return max(1, project.text.batch_size)
+    if stage in (Stage.LATENTS, Stage.REFERENCE_LATENTS):
+        return max(1, project.run.batch_size)
+    return 1
 
 
 def make_step(

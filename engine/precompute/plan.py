@@ -24,7 +24,7 @@ from engine.precompute.plan_types import ClipOutline, Orphan, Plan, PlanItem, St
 from engine.precompute.steps import AnyStep
 from engine.precompute.survey import ClipPlan, Progress, probe_files, survey
 from engine.project import Project
-from engine.text import plural, visible
+from engine.text import listed, plural, visible
 
 UNADOPTED = "not made by ltx-tui"
 _ADOPT = "`ltx-tui adopt` checks such outputs and keeps them; a run encodes them again"
@@ -100,7 +100,7 @@ class Planner:
             orphans=tuple(self._orphans(wanted, items)),
             clips=tuple(_outline(clip) for clip in clips),
             buckets=self._coverage(clips),
-            warnings=(*self._warnings(clip_set, clips, stages),),
+            warnings=(*_column_warnings(columns), *self._warnings(clip_set, clips, stages)),
         )
         by_row = {clip.clip.row: clip for clip in clips}
         return Job(plan=plan, clips=by_row, work=self._work(plan, by_row), stats=stats)
@@ -327,6 +327,20 @@ class Planner:
                 step = make_step(number, item.stage, clip, self.project, self.folders)
                 work[item.stage].append((item, step))
         return work
+
+
+def _column_warnings(columns: ColumnMap) -> list[str]:
+    """Warn of columns that look as if they were meant to be encoded, and are not."""
+    warnings = []
+    if columns.detected_reference and not columns.reference:
+        warnings.append(
+            f"column {columns.detected_reference!r} looks like references, which are not asked "
+            "for: dataset.reference_column or --reference-column names it"
+        )
+    unused = (columns.reference_audio, columns.video_mask, columns.audio_mask)
+    if names := [name for name in unused if name]:
+        warnings.append(f"{listed(names)}: reference sounds and masks are not encoded yet")
+    return warnings
 
 
 _MISSING: tuple[Status, tuple[str, ...], str] = (Status.MISSING, (), "")

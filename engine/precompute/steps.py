@@ -115,7 +115,7 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
         device: "cpu", "cuda", "cuda:1", or "auto": the first GPU, else the CPU.
         chunk: Frames a streaming chunk; 0 lets the stage choose.
         vae_tiling: The approximate feathered tiles, only when asked for by name.
-        batch_size: Prompts encoded at a time.
+        batch_size: Steps done at a time, at least 1.
     """
 
     stage: Stage

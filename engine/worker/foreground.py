@@ -29,8 +29,8 @@ from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.make_steps import make_setup, output_path
 from engine.precompute.plan import Job, Planner
 from engine.precompute.plan_types import PlanItem, Status
-from engine.precompute.steps import AnyStep, StageSetup
-from engine.text import plural
+from engine.precompute.steps import AnyStep, StageSetup, TextStep, VideoStep
+from engine.text import listed, plural
 from engine.worker.messages import (
     Loading,
     StageOpened,
@@ -91,16 +91,23 @@ class ForegroundJob:
 
     def _clear(self, job: Job) -> list[AnyEvent]:
         """Move orphans away, and stale outputs: a job cut short leaves none to be trained on."""
-        events: list[AnyEvent] = []
+        moved: dict[str, list[str]] = {}
         for orphan in job.plan.orphans:
-            target = self._aside.orphan(orphan.stage, orphan.path)
+            self._aside.orphan(orphan.stage, orphan.path)
             self._moved += 1
-            text = f"{orphan.stage}/{orphan.path} → {target}: {orphan.reason}"
-            events.append(Notice(level="info", text=text))
+            moved.setdefault(orphan.reason, []).append(f"{orphan.stage}/{orphan.path}")
         for item in job.plan.items:
             if item.status is Status.STALE:
                 self._aside.set_aside(item.stage, item.output)
-        return events
+        folder = self._aside.orphans_folder
+        return [
+            Notice(
+                level="info",
+                text=f"{plural(len(names), 'orphan')} moved to {folder} ({reason}): "
+                f"{listed(names)}",
+            )
+            for reason, names in moved.items()
+        ]
 
     async def _stage(self, stage: Stage, job: Job, setup: StageSetup) -> AsyncIterator[AnyEvent]:
         todo = [(item, step) for item, step in job.work[stage] if item.row not in self._failures]
@@ -110,7 +117,7 @@ class ForegroundJob:
         await asyncio.to_thread(self._planner.facts.of, stage, job.clips[todo[0][0].row])
         began, done, failed = time.monotonic(), 0, 0
         items = {step.id: item for item, step in todo}
-        work = [Work(step) for _, step in _in_order(stage, todo)]
+        work = [Work(step) for _, step in _in_order(todo)]
         async for outcome in self._scheduler.run(setup, work):
             answer, step = outcome.answer, outcome.step
             if isinstance(answer, Loading):
@@ -246,10 +253,15 @@ def _count(job: Job, stage: Stage) -> StageCount:
     )
 
 
-def _in_order(
-    stage: Stage, todo: Sequence[tuple[PlanItem, AnyStep]]
-) -> Sequence[tuple[PlanItem, AnyStep]]:
-    """Put prompts of like length together, the longest first: what fails, fails early."""
-    if stage is not Stage.CONDITIONS:
-        return todo
-    return sorted(todo, key=lambda pair: -len(getattr(pair[1], "prompt", "")))
+def _in_order(todo: Sequence[tuple[PlanItem, AnyStep]]) -> Sequence[tuple[PlanItem, AnyStep]]:
+    """Put together what can share a batch, the largest first: what fails, fails early."""
+
+    def size(pair: tuple[PlanItem, AnyStep]) -> tuple[int, ...]:
+        step = pair[1]
+        if isinstance(step, TextStep):
+            return (len(step.prompt),)
+        if isinstance(step, VideoStep):
+            return (step.window.frames, *step.size)
+        return ()
+
+    return sorted(todo, key=size, reverse=True)

@@ -121,7 +121,7 @@ class _StageRun:
         self._sent: dict[int, Work] = {}
         self._started: set[int] = set()
         self._open = False
-        batch = setup.batch_size if setup.text_encoder else 1
+        batch = setup.batch_size
         self._room = batch + (batch - 1) * bool(ahead) + ahead
 
     async def run(self, *, load: bool) -> AsyncIterator[Outcome]:

@@ -55,7 +55,7 @@ class AudioStage(StageRunner[AudioStep, Waveform]):
     ) -> list[Made]:
         """Encode each sound."""
         made = []
-        for step, sound in zip(steps, prepared, strict=True):
+        for _, sound in zip(steps, prepared, strict=True):
             if cancelled():
                 raise CancelledError
             samples = sound.samples.to(self.device)

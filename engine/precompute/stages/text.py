@@ -35,7 +35,7 @@ class TextStage(StageRunner[TextStep, int]):
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
         super().__init__(setup, loading)
-        self.batch = max(1, setup.batch_size)
+        self.batch = setup.batch_size
         self._checkpoint = Checkpoint.open(setup.checkpoint_path)
         self._folder = Path(setup.text_encoder)
         self._tokens = TokenCounter(self._folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class VideoStage(StageRunner[VideoStep, Tensor]):
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
         super().__init__(setup, loading)
+        self.batch = setup.batch_size
         self._checkpoint = Checkpoint.open(setup.checkpoint_path)
         self._encoder: VideoEncoder | None = None
 
@@ -74,15 +76,17 @@ class VideoStage(StageRunner[VideoStep, Tensor]):
     def make(
         self, steps: Sequence[VideoStep], prepared: Sequence[Tensor], cancelled: Cancelled
     ) -> list[Made]:
-        """Encode each clip."""
-        return [
-            self._make(step, pixels, cancelled)
-            for step, pixels in zip(steps, prepared, strict=True)
-        ]
-
-    def _make(self, step: VideoStep, pixels: Tensor, cancelled: Cancelled) -> Made:
-        latents, detail = self._encode(pixels[None], cancelled)
-        return Made(payload=latents_payload(latents[0], _fps(step)), detail=detail)
+        """Encode clips, those of one shape together."""
+        made = []
+        pairs = zip(steps, prepared, strict=True)
+        for _, group in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
+            alike = list(group)
+            latents, detail = self._encode(torch.stack([pixels for _, pixels in alike]), cancelled)
+            made += [
+                Made(payload=latents_payload(one, _fps(step)), detail=detail)
+                for one, (step, _) in zip(latents, alike, strict=True)
+            ]
+        return made
 
     def _encode(self, pixels: Tensor, cancelled: Cancelled) -> tuple[Tensor, str]:
         """Encode in the first way that fits the memory; all of them give the same latents."""
