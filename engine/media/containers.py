@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,8 @@ _FORMATS = (
     "aac,ac3,aiff,apng,asf,av1,avi,caf,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,webm,mjpeg,"
     "mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,opus,rm,w64,wav"
 )
+# Boxes at the top of an MP4 are few; fragmented ones have their index first.
+_MOST_BOXES = 64
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
 
@@ -85,7 +88,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
         container = av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"is not a video or a sound that can be read ({_detail(error)})",
+            f"is not a video or a sound that can be read ({_detail(path, error)})",
             remedy="check that it plays; export it again, or take it out of the dataset",
             file=path,
         ) from error
@@ -93,14 +96,26 @@ def opened(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def _detail(error: Exception) -> str:
-    """Return what FFmpeg logged, which says more than its error code."""
-    log = getattr(error, "log", None)
-    text = log[2] if log else getattr(error, "strerror", None) or str(error)
-    text = str(text).strip()
-    if "moov atom not found" in text:
-        return "no index: it was cut short, or is something else under this name"
-    return f"{text[:1].lower()}{text[1:]}"
+def _detail(path: Path, error: Exception) -> str:
+    """Return why a file did not open, in more than FFmpeg's one line for everything."""
+    if _lacks_index(path):
+        return "it has no index: the copy or the recording was cut short"
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"{reason[:1].lower()}{reason[1:]}"
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether this is an MP4 or MOV without the `moov` box, which is often written last."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        end = path.stat().st_size
+        at, kinds = 0, []
+        while at + 8 <= end and len(kinds) < _MOST_BOXES:
+            file.seek(at)
+            size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            kinds.append(kind)
+            at += (size if size > 1 else large if size else end) or end
+        return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
+    return False
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

@@ -19,7 +19,7 @@ from engine.media.containers import check_file
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"}
 )
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF", "GIF", "HEIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 _HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 # 2^28 pixels: a 16K square. Pillow's own limit is a warning at a third of it and an error at two.
 MOST_PIXELS = 1 << 28
@@ -117,13 +117,15 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     check_file(path)
+    formats = _FORMATS
     if path.suffix.lower() in _HEIF_SUFFIXES:
         _register_heif(path)
+        formats = ("HEIF",)
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images; the limit below decides.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(path, formats=formats) as image:
                 _check_size(path, image)
                 yield image
     except Image.DecompressionBombError as error:

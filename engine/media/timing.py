@@ -162,7 +162,7 @@ def _decode_all(path: Path, declared: int) -> Timing:
         _run(path, salvage, tally)
     return Timing(
         frames=tally.count,
-        declared=max(declared, tally.count) if damaged else tally.count,
+        declared=max(declared, tally.count),
         source="decoded",
         damaged=damaged,
         pts=_known(tally.pts),
