@@ -13,6 +13,7 @@ from engine.media.frames import FrameRequest, read_frames
 from engine.models.checkpoint import Checkpoint
 from engine.models.streaming import stream_encode
 from engine.models.tiling import tiled_encode
+from engine.models.video_config import encoder_config
 from engine.models.video_vae import VideoEncoder, load_video_encoder
 from engine.precompute.outputs import Expected, expect_latents, latents_payload
 from engine.precompute.stages.base import (
@@ -37,6 +38,7 @@ class VideoStage(StageRunner[VideoStep, Tensor]):
         super().__init__(setup, loading)
         self.batch = setup.batch_size
         self._checkpoint = Checkpoint.open(setup.checkpoint_path)
+        self._config = encoder_config(self._checkpoint.section("vae"), setup.checkpoint_path)
         self._encoder: VideoEncoder | None = None
 
     def open(self) -> None:
@@ -106,18 +108,17 @@ class VideoStage(StageRunner[VideoStep, Tensor]):
 
     def _chunk_sizes(self, frames: int) -> Sequence[int]:
         """Return the chunks to try, in frames; one as long as the clip is a one-shot encode."""
-        temporal = self._checkpoint.scale_factors[1]
+        temporal = self._config.scale_factors[1]
         whole = max(temporal, frames - 1)
         first = self.setup.chunk or (_CHUNK if frames >= _STREAM_FROM else whole)
         return sorted({first, *(chunk for chunk in (_CHUNK, temporal) if chunk < first)})[::-1]
 
     def expected(self, step: VideoStep) -> Expected:
         """Return the latents' shape, from the bucket and the VAE's compression."""
-        spatial, temporal = self._checkpoint.scale_factors
+        spatial, temporal = self._config.scale_factors
         width, height = step.size
-        channels = self._checkpoint.section("vae")["latent_channels"]
         frames = (step.window.frames - 1) // temporal + 1
-        shape = (int(channels), frames, height // spatial, width // spatial)
+        shape = (self._config.latent_channels, frames, height // spatial, width // spatial)
         return expect_latents(shape, _fps(step), self._dtype)
 
 
