@@ -44,9 +44,9 @@ def _write_clip(folder: Path, clip: DemoClip) -> None:
         write_png(folder / clip.reference, edges(picture))
         return
     count = math.ceil(clip.seconds * fps)
-    write_video(folder / clip.name, _frames(clip, count), fps, _sound(clip, count / fps))
-    outlines = (edges(frame) for frame in _frames(clip, count))
-    write_video(folder / clip.reference, outlines, fps)
+    frames = list(_frames(clip, count))
+    write_video(folder / clip.name, iter(frames), fps, _sound(clip, count / fps))
+    write_video(folder / clip.reference, (edges(frame) for frame in frames), fps)
 
 
 def _frames(clip: DemoClip, count: int) -> Iterator[Pixels]:

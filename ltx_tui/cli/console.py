@@ -38,6 +38,14 @@ def _style(colour: str, *, bold: bool = False) -> Style:
     return Style(color=name, bold=bold or None)
 
 
+class _Console(Console):
+    """Rich ends the program when its reader is gone; here the exit codes are ours to give."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell the command."""
+        raise BrokenPipeError
+
+
 def make_console(*, stderr: bool = False, stream: TextIO | None = None) -> Console:
     """Return a console on stdout or stderr; NO_COLOR and pipes are honoured.
 
@@ -45,7 +53,7 @@ def make_console(*, stderr: bool = False, stream: TextIO | None = None) -> Conso
         UsageError: LTX_TUI_THEME names no theme.
     """
     file = stream or (sys.stderr if stderr else sys.stdout)
-    return Console(
+    return _Console(
         file=file,
         theme=RichTheme(rich_styles(chosen_theme())),
         highlight=False,
@@ -58,12 +66,16 @@ def make_console(*, stderr: bool = False, stream: TextIO | None = None) -> Conso
 
 def glyph(console: Console, state: str) -> str:
     """Return the sign of a state that the console's encoding can write."""
-    sign = GLYPHS[state]
+    return GLYPHS[state] if can_write(console, GLYPHS[state]) else ASCII_GLYPHS[state]
+
+
+def can_write(console: Console, signs: str) -> bool:
+    """Whether the console's encoding has these characters."""
     try:
-        sign.encode(console.encoding)
+        signs.encode(console.encoding)
     except (UnicodeEncodeError, LookupError):
-        return ASCII_GLYPHS[state]
-    return sign
+        return False
+    return True
 
 
 def text(value: object, style: str = "") -> Text:

@@ -38,8 +38,7 @@ def command(folder: Path) -> int:
         console.print(text(f"A demo is in {folder} already: going on from there."))
     else:
         _heading(console, 1, "Make clips, references, captions and toy models")
-        count = sum(1 for _ in demo.make(folder))
-        console.print(text(f"  {glyph(console, 'ok')} {count} items in {folder}"))
+        _make(console, folder)
     project = demo.open_demo(folder)
     _heading(console, 2, "Plan: ltx-tui plan")
     engine = session.open_engine(project)
@@ -57,6 +56,18 @@ def command(folder: Path) -> int:
 def _heading(console: Console, number: int, words: str) -> None:
     console.print()
     console.print(Text.assemble(text(f"{number}. ", "accent"), text(words, "strong")))
+
+
+def _make(console: Console, folder: Path) -> None:
+    """Make the project, naming each file on a terminal as it is made."""
+    from engine import demo
+
+    count = 0
+    with console.status("drawing", spinner="line", spinner_style="accent") as status:
+        for made in demo.make(folder):
+            count += 1
+            status.update(text(f"made {made.file}"))
+    console.print(text(f"  {glyph(console, 'ok')} {count} items in {folder}"))
 
 
 def _print_scores(console: Console, project: Project) -> None:

@@ -9,7 +9,6 @@ import click
 import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +24,7 @@ from engine.events import (
     StageStarted,
 )
 from engine.text import plural, visible
-from ltx_tui.cli.console import can_animate, duration, glyph, make_console, text
+from ltx_tui.cli.console import can_animate, can_write, duration, glyph, make_console, text
 from ltx_tui.cli.progress import Progress, StageProgress, rate_words, stage_name
 from ltx_tui.cli.session import Shows
 from ltx_tui.cli.summary import print_summary
@@ -187,6 +186,8 @@ class LiveView:
         if progress.stages:
             parts.append(stage_table(console, progress))
         running = [one for one in progress.stages.values() if one.state == "running"]
+        if progress.is_starting:
+            parts.append(text("  starting the encoder", "quiet"))
         if progress.clip and running:
             now = text(f"  now {progress.clip}", "quiet")
             now.truncate(console.width, overflow="ellipsis")
@@ -212,7 +213,7 @@ def stage_table(console: Console, progress: Progress) -> Table:
         table.add_row(
             Text(glyph(console, sign), style=style),
             text(stage_name(stage.stage)),
-            *([_bar(stage)] if has_bar else []),
+            *([_bar(console, stage, bar)] if has_bar else []),
             text(_count(stage)),
             text(_standing(progress, stage)),
         )
@@ -220,21 +221,21 @@ def stage_table(console: Console, progress: Progress) -> Table:
 
 
 def _sign(stage: StageProgress) -> tuple[str, str]:
-    if stage.state == "done" or not stage.total:
+    if stage.state == "stopped":
+        return "warn", "warn"
+    if stage.state in ("done", "restored") or not stage.total:
         return ("warn", "warn") if stage.failed else ("ok", "ok")
     return ("todo", "quiet") if stage.state == "waiting" else ("arrow", "accent")
 
 
-def _bar(stage: StageProgress) -> ProgressBar | Text:
+def _bar(console: Console, stage: StageProgress, width: int) -> Text:
+    """Return a bar whose two parts differ in shape, not in colour alone."""
     if not stage.total:
         return Text("")
-    return ProgressBar(
-        total=stage.total,
-        completed=stage.ended,
-        style="bar.rest",
-        complete_style="bar",
-        finished_style="warn" if stage.failed else "ok",
-    )
+    full, rest = ("━", "─") if can_write(console, "━─") else ("#", "-")
+    done = width * stage.ended // stage.total
+    colour = "bar" if stage.ended < stage.total else "warn" if stage.failed else "ok"
+    return Text.assemble((full * done, colour), (rest * (width - done), "bar.rest"))
 
 
 def _count(stage: StageProgress) -> str:
@@ -244,6 +245,8 @@ def _count(stage: StageProgress) -> str:
 def _standing(progress: Progress, stage: StageProgress) -> str:
     if stage.state == "done":
         return _outcome(stage)
+    if stage.state in ("stopped", "restored"):
+        return "stopped" if stage.state == "stopped" else "put back"
     if stage.state == "loading":
         return f"loading {stage.model} on {stage.device}"
     if stage.state == "waiting":

@@ -15,7 +15,7 @@ from engine.errors import UsageError
 from engine.precompute.plan_types import Plan, PlanItem, Status
 from engine.project import Project
 from engine.text import listed, plural, visible
-from ltx_tui.cli.console import glyph, text
+from ltx_tui.cli.console import can_write, glyph, text
 from ltx_tui.cli.progress import stage_name
 
 _COLUMNS = (
@@ -138,21 +138,13 @@ def _print_buckets(console: Console, plan: Plan) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for justify in ("left", "left", "right", "right"):
         table.add_column(justify=justify)
-    block = _bar_sign(console)
+    block = "█" if can_write(console, "█") else "#"
     for bucket, count in plan.buckets.items():
         bar = block * max(round(_BAR * count / most), 1 if count else 0)
         table.add_row(
             Text(f"  {bucket}"), Text(bar, style="bar"), plural(count, "clip"), _tokens(bucket)
         )
     console.print(table)
-
-
-def _bar_sign(console: Console) -> str:
-    try:
-        "█".encode(console.encoding)
-    except (UnicodeEncodeError, LookupError):
-        return "#"
-    return "█"
 
 
 def _tokens(bucket: str) -> str:

@@ -12,6 +12,7 @@ from engine.events import (
     ClipDone,
     ClipFailed,
     ClipStarted,
+    JobDone,
     JobStarted,
     ModelLoading,
     Scanning,
@@ -36,7 +37,8 @@ class StageProgress(msgspec.Struct, kw_only=True):
     """One stage.
 
     Attributes:
-        state: "waiting", "loading", "running" or "done".
+        state: "waiting", "loading", "running", "done"; "stopped" where a job was cancelled before
+            its end, "restored" where all there was to do was to put set-aside outputs back.
         started: By the clock, when its models were ready.
         seconds: How long it took, once it is done.
     """
@@ -105,12 +107,28 @@ class Progress:
                 stage.state, stage.seconds = "done", event.seconds
                 stage.done, stage.failed = event.done, event.failed
                 self.clip = ""
+            case JobDone():
+                self._end(cancelled=event.cancelled)
             case _:
                 pass
+
+    def _end(self, *, cancelled: bool) -> None:
+        self.clip = ""
+        for stage in self.stages.values():
+            if cancelled and stage.ended < stage.total:
+                stage.state = "stopped"
+            elif stage.state == "waiting" and stage.total:
+                stage.state, stage.done = "restored", stage.total
 
     def stage(self, name: str) -> StageProgress:
         """Return a stage, making it if no plan announced it."""
         return self.stages.setdefault(name, StageProgress(stage=name))
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether there is work, and nothing is being loaded or done yet."""
+        states = {stage.state for stage in self.stages.values() if stage.total}
+        return "waiting" in states and not states & {"loading", "running"}
 
     def rate(self, stage: StageProgress) -> float:
         """Return clips a second; 0 where nothing is known."""

@@ -319,17 +319,20 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
     assert "the same command goes on from here" in result.stdout
 
 
-def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("show", ["print", "console.print"])
+def test_a_reader_that_leaves_early_is_no_error(show: str) -> None:
     code = (
         "import sys; from ltx_tui.cli.main import cli\n"
         "import click\n"
         "@click.command()\n"
         "def noisy():\n"
-        "    for _ in range(100_000): print('a line of text')\n"
+        "    from ltx_tui.cli.console import make_console\n"
+        "    console = make_console()\n"
+        "    for _ in range(100_000): show('a line of text')\n"
         "import ltx_tui.cli.main as m\n"
         "m.LazyGroup.get_command = lambda *_: noisy\n"
         "cli(['plan'])\n"
-    )
+    ).replace("show(", f"{show}(")
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

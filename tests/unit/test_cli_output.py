@@ -118,6 +118,26 @@ def test_live_view_ends_with_the_bars_the_failures_and_the_figures() -> None:
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
 
 
+def test_stages_that_never_ran_say_why() -> None:
+    for cancelled, sign, words in ((True, "!", "stopped"), (False, "✓", "put back")):
+        console, progress = fakes.console(), Progress()
+        events = fakes.job(fail=False, cancelled=cancelled)
+        for event in (events[2], events[-1]):
+            progress.take(event)
+        console.print(stage_table(console, progress))
+        line = fakes.written(console).splitlines()[1]
+        assert line.startswith(f"{sign} latents")
+        assert line.rstrip().endswith(words)
+
+
+def test_bars_differ_in_shape_and_not_in_colour_alone() -> None:
+    console, progress = fakes.console(), Progress()
+    for event in fakes.job(4)[:8]:
+        progress.take(event)
+    console.print(stage_table(console, progress))
+    assert "━━━───────────" in fakes.written(console)
+
+
 def test_live_view_shows_the_note_of_ctrl_c() -> None:
     console = fakes.console()
     view = LiveView(console)
