@@ -34,6 +34,7 @@ from engine.text import listed, plural
 _LEAST_DISK = 1 << 30
 _DECODERS = ("h264", "hevc", "vp9", "av1", "prores", "aac", "opus")
 _ENCODERS = ("libx264", "aac")
+_FFMPEG = ("libavcodec", "libavformat", "libswresample", "libswscale")
 _PACKAGES = ("av", "numpy", "pillow", "safetensors", "tokenizers", "textual")
 
 
@@ -108,7 +109,8 @@ def _software() -> Iterator[Check]:
     yield _ok("software", "Python", f"{platform.python_version()} on {platform.platform()}")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     yield _ok("software", "packages", ", ".join(versions))
-    libraries = [f"{n} {'.'.join(map(str, v))}" for n, v in sorted(av.library_versions.items())]
+    found = av.library_versions
+    libraries = [f"{name} {'.'.join(map(str, found[name]))}" for name in _FFMPEG if name in found]
     yield _ok("software", "FFmpeg", ", ".join(libraries))
     missing = [f"{name} (read)" for name in _DECODERS if not _has_codec(name, "r")]
     missing += [f"{name} (write)" for name in _ENCODERS if not _has_codec(name, "w")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from engine.project import Project, find_project
 from engine.text import plural
 from ltx_tui.cli import errors
 from ltx_tui.cli import options as opt
-from ltx_tui.cli.console import can_animate, glyph, make_console, text
+from ltx_tui.cli.console import glyph, make_console, text
 from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.output import print_json
 from ltx_tui.cli.session import read_project
@@ -50,12 +49,12 @@ def command(dataset: Path | None, media: bool, as_json: bool, **values: Any) -> 
     console = make_console()
     project = _project(dataset, opt.overrides(values))
     if as_json:
-        found = list(_checks(project, media=media))
+        found = list(_checks(project, make_console(stderr=True), media=media))
         code = exit_code(found)
         print_json({"exit_code": code, "checks": found})
         return code
     found = []
-    for check in _checks(project, media=media):
+    for check in _checks(project, console, media=media):
         if not found or found[-1].group != check.group:
             console.print(text(f"{check.group.capitalize()}", "strong"))
         found.append(check)
@@ -71,18 +70,14 @@ def _project(dataset: Path | None, values: dict[str, object]) -> Project | None:
     return read_project(dataset, values)
 
 
-def _checks(project: Project | None, *, media: bool) -> Iterator[Check]:
-    """Make the checks, with a sign of life on stderr while they take long."""
+def _checks(project: Project | None, console: Console, *, media: bool) -> Iterator[Check]:
+    """Make the checks, with a sign of life on the console while they take long."""
     from engine.doctor import diagnose  # loads FFmpeg
 
-    err = make_console(stderr=True)
-    waiting = can_animate(err)
-    status = err.status("looking", spinner="line", spinner_style="accent") if waiting else None
-    with status or nullcontext():
+    with console.status("looking", spinner="line", spinner_style="accent") as status:
 
         def count(done: int, total: int) -> None:
-            if status is not None:
-                status.update(f"looking at the media {done:,}/{total:,}")
+            status.update(f"looking at the media {done:,}/{total:,}")
 
         yield from diagnose(project, media=media, progress=count)
 
