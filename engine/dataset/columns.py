@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from engine.errors import DatasetError
+from engine.text import listed
 
 # By role, the first that is there counts; both generations of the trainer's names.
 CONVENTIONS: dict[str, tuple[str, ...]] = {
@@ -131,3 +132,17 @@ def _unnamed(manifest: HasColumns, role: str) -> DatasetError:
         f"the columns are: {', '.join(manifest.columns)}",
         file=manifest.path,
     )
+
+
+def unused_columns(columns: ColumnMap) -> list[str]:
+    """Warn of columns that look as if they were meant to be encoded, and are not."""
+    warnings = []
+    if columns.detected_reference and not columns.reference:
+        warnings.append(
+            f"column {columns.detected_reference!r} looks like references, which are not asked "
+            "for: dataset.reference_column or --reference-column names it"
+        )
+    unused = (columns.reference_audio, columns.video_mask, columns.audio_mask)
+    if names := [name for name in unused if name]:
+        warnings.append(f"{listed(names)}: reference sounds and masks are not encoded yet")
+    return warnings

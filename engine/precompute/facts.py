@@ -27,6 +27,17 @@ _COMPONENTS = {
 }
 
 
+_NEEDED = {
+    Stage.CONDITIONS: ("text_projection",),
+    Stage.LATENTS: ("video_vae",),
+    Stage.REFERENCE_LATENTS: ("video_vae",),
+    Stage.AUDIO_LATENTS: ("audio_vae",),
+    Stage.DECODED_VIDEOS: ("video_decoder",),
+    Stage.DECODED_REFERENCE_VIDEOS: ("video_decoder",),
+    Stage.DECODED_AUDIO: ("audio_decoder", "vocoder"),
+}
+
+
 def is_set(project: Project, name: str) -> bool:
     """Whether the project names a file for a component."""
     own = {"video_vae": project.video_vae_path, "audio_vae": project.audio_vae_path}
@@ -51,6 +62,11 @@ def component_path(project: Project, name: str) -> Path:
     if not path.exists():
         raise ModelError("no such file", file=path, remedy="check the path of the checkpoint")
     return path
+
+
+def stage_weights(project: Project, stage: Stage) -> Path:
+    """Return the file that holds a stage's weights; raises as `component_path`."""
+    return component_path(project, _NEEDED[stage][0])
 
 
 def text_encoder_folder(project: Project) -> Path:
@@ -108,6 +124,17 @@ class Facts:
         else:
             facts |= self._decoded(stage, plan)
         return Fingerprint(facts)
+
+    def read_models(self, stage: Stage) -> None:
+        """Take the digests of the models that a stage depends on, where they are not known yet.
+
+        Raises:
+            ModelError: A model file is missing or unreadable.
+        """
+        for name in _NEEDED[stage]:
+            self._component(name)
+        if stage is Stage.CONDITIONS:
+            self._text_encoder()
 
     def _conditions(self, plan: ClipPlan) -> dict[str, str]:
         text = self._project.text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.captions import prompt
 from engine.files import inside
-from engine.precompute.facts import component_path, text_encoder_folder
+from engine.precompute.facts import stage_weights, text_encoder_folder
 from engine.precompute.layout import Stage
 from engine.precompute.steps import (
     AnyStep,
@@ -19,16 +19,6 @@ from engine.precompute.steps import (
 )
 from engine.precompute.survey import ClipPlan
 from engine.project import Project
-
-_SETUP_COMPONENT = {
-    Stage.CONDITIONS: "text_projection",
-    Stage.LATENTS: "video_vae",
-    Stage.REFERENCE_LATENTS: "video_vae",
-    Stage.AUDIO_LATENTS: "audio_vae",
-    Stage.DECODED_VIDEOS: "video_decoder",
-    Stage.DECODED_REFERENCE_VIDEOS: "video_decoder",
-    Stage.DECODED_AUDIO: "audio_decoder",
-}
 
 
 def output_path(stage: Stage, clip: ClipPlan) -> str:
@@ -49,7 +39,7 @@ def make_setup(stage: Stage, project: Project) -> StageSetup:
     text = project.text
     return StageSetup(
         stage=stage,
-        checkpoint=str(component_path(project, _SETUP_COMPONENT[stage])),
+        checkpoint=str(stage_weights(project, stage)),
         text_encoder=str(text_encoder_folder(project)) if stage is Stage.CONDITIONS else "",
         device=project.run.device,
         dtype=project.video.dtype if stage is not Stage.CONDITIONS else "bfloat16",

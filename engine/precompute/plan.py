@@ -10,7 +10,7 @@ import msgspec
 
 from engine.buckets import Bucket, parse_buckets
 from engine.dataset.clips import Clip, ClipSet, load_clips
-from engine.dataset.columns import ColumnMap, resolve_columns
+from engine.dataset.columns import ColumnMap, resolve_columns, unused_columns
 from engine.dataset.manifest import Manifest, load_manifest
 from engine.errors import UsageError
 from engine.identity import FileIdentity, stat_identity
@@ -20,11 +20,11 @@ from engine.precompute.fingerprint import differences
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord, stored
 from engine.precompute.make_steps import make_step, output_path
-from engine.precompute.plan_types import ClipOutline, Orphan, Plan, PlanItem, Status
+from engine.precompute.plan_types import Orphan, Plan, PlanItem, Status
 from engine.precompute.steps import AnyStep
-from engine.precompute.survey import ClipPlan, Progress, probe_files, survey
+from engine.precompute.survey import ClipPlan, Progress, outline, probe_files, survey
 from engine.project import Project
-from engine.text import listed, plural, visible
+from engine.text import plural, visible
 
 UNADOPTED = "not made by ltx-tui"
 _ADOPT = "`ltx-tui adopt` checks such outputs and keeps them; a run encodes them again"
@@ -98,9 +98,9 @@ class Planner:
             stages=tuple(stages),
             items=tuple(items),
             orphans=tuple(self._orphans(wanted, items)),
-            clips=tuple(_outline(clip) for clip in clips),
+            clips=tuple(outline(clip) for clip in clips),
             buckets=self._coverage(clips),
-            warnings=(*_column_warnings(columns), *self._warnings(clip_set, clips, stages)),
+            warnings=(*unused_columns(columns), *self._warnings(clip_set, clips, stages)),
         )
         by_row = {clip.clip.row: clip for clip in clips}
         return Job(plan=plan, clips=by_row, work=self._work(plan, by_row), stats=stats)
@@ -244,7 +244,12 @@ class Planner:
         return (Status.STALE, reasons, "") if reasons else (Status.FRESH, (), "")
 
     def _differences(self, stage: Stage, clip: ClipPlan, record: OutputRecord) -> tuple[str, ...]:
-        return differences(record.fingerprint.facts, self.facts.of(stage, clip).facts)
+        try:
+            now = self.facts.of(stage, clip)
+        except OSError as error:
+            # The run will say so of this clip alone, should it still be so then.
+            return (f"a file of it cannot be read: {error.strerror}",)
+        return differences(record.fingerprint.facts, now.facts)
 
     def _is_silent(self, stage: Stage, clip: ClipPlan) -> bool:
         if stage not in (Stage.AUDIO_LATENTS, Stage.DECODED_AUDIO):
@@ -329,20 +334,6 @@ class Planner:
         return work
 
 
-def _column_warnings(columns: ColumnMap) -> list[str]:
-    """Warn of columns that look as if they were meant to be encoded, and are not."""
-    warnings = []
-    if columns.detected_reference and not columns.reference:
-        warnings.append(
-            f"column {columns.detected_reference!r} looks like references, which are not asked "
-            "for: dataset.reference_column or --reference-column names it"
-        )
-    unused = (columns.reference_audio, columns.video_mask, columns.audio_mask)
-    if names := [name for name in unused if name]:
-        warnings.append(f"{listed(names)}: reference sounds and masks are not encoded yet")
-    return warnings
-
-
 _MISSING: tuple[Status, tuple[str, ...], str] = (Status.MISSING, (), "")
 
 
@@ -371,24 +362,3 @@ def _silent(clip: ClipPlan) -> tuple[Status, tuple[str, ...], str]:
     if clip.require().probe.kind == "image":
         return Status.SKIPPED, ("an image has no sound",), ""
     return Status.SKIPPED, ('no sound (audio.silent = "skip")',), ""
-
-
-def _outline(plan: ClipPlan) -> ClipOutline:
-    probe, kept = plan.probe, plan.kept
-    return ClipOutline(
-        row=plan.clip.row,
-        clip=plan.clip.name,
-        media=str(plan.clip.media),
-        size=(probe.width, probe.height) if probe else (0, 0),
-        frames=probe.frames if probe else 0,
-        fps=float(kept.window.rate) if kept else 0.0,
-        duration=probe.duration if probe else 0.0,
-        audio=kept is not None and kept.audio is not None,
-        bucket=str(kept.bucket) if kept else "",
-        kept=(
-            (kept.window.start, kept.window.start + float(kept.window.duration))
-            if kept
-            else (0.0, 0.0)
-        ),
-        warnings=plan.warnings,
-    )

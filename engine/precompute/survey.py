@@ -16,6 +16,7 @@ from engine.errors import LtxError, MediaError
 from engine.media.probe import PROBE_VERSION, Probe, probe
 from engine.media.selection import effective_fps, in_order, selection_count
 from engine.precompute.ledger import Ledger
+from engine.precompute.plan_types import ClipOutline
 from engine.precompute.steps import Window
 from engine.project import Project
 from engine.settings import AudioSection
@@ -249,4 +250,26 @@ def _shape_warning(reference: Probe, clip: Probe) -> tuple[str, ...]:
     return (
         f"its reference is {reference.width}x{reference.height}, another shape than the clip's "
         f"{clip.width}x{clip.height}: the two are cropped differently",
+    )
+
+
+def outline(plan: ClipPlan) -> ClipOutline:
+    """Return what there is to show of a clip."""
+    probe, kept = plan.probe, plan.kept
+    return ClipOutline(
+        row=plan.clip.row,
+        clip=plan.clip.name,
+        media=str(plan.clip.media),
+        size=(probe.width, probe.height) if probe else (0, 0),
+        frames=probe.frames if probe else 0,
+        fps=float(kept.window.rate) if kept else 0.0,
+        duration=probe.duration if probe else 0.0,
+        audio=kept is not None and kept.audio is not None,
+        bucket=str(kept.bucket) if kept else "",
+        kept=(
+            (kept.window.start, kept.window.start + float(kept.window.duration))
+            if kept
+            else (0.0, 0.0)
+        ),
+        warnings=plan.warnings,
     )

@@ -75,7 +75,7 @@ class AdoptJob:
         items = {step.id: item for item, step in todo}
         chosen = random.Random(0).sample(sorted(items), min(sample, len(items)))  # noqa: S311
         work = [Work(step, check="compare" if step.id in chosen else "verify") for _, step in todo]
-        await asyncio.to_thread(self._planner.facts.of, stage, job.clips[todo[0][0].row])
+        await asyncio.to_thread(self._planner.facts.read_models, stage)
         async for outcome in self._scheduler.run(setup, work, load=bool(chosen)):
             answer = outcome.answer
             if isinstance(answer, Loading):

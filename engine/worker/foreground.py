@@ -85,8 +85,10 @@ class ForegroundJob:
                         yield event
         finally:
             await self._scheduler.close()
-            for event in self._settle(job):
-                yield event
+            # Also after an error: a job that ends early leaves no half clips either.
+            notices = self._settle(job)
+        for event in notices:
+            yield event
         yield self._summary(job, time.monotonic() - began)
 
     def _clear(self, job: Job) -> list[AnyEvent]:
@@ -114,7 +116,7 @@ class ForegroundJob:
         if not todo or self._scheduler.cancelled:
             return
         # Digests of the models, before they are loaded: what is recorded is what was read.
-        await asyncio.to_thread(self._planner.facts.of, stage, job.clips[todo[0][0].row])
+        await asyncio.to_thread(self._planner.facts.read_models, stage)
         began, done, failed = time.monotonic(), 0, 0
         items = {step.id: item for item, step in todo}
         work = [Work(step) for _, step in _in_order(todo)]
