@@ -90,6 +90,16 @@ def leave_quietly() -> int:
 
 def say_error(message: str, remedy: str = "") -> None:
     """Print an error on stderr, the remedy on a line of its own."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible(message)}", err=True)
-    if remedy:
-        click.echo(f"  {visible(remedy)}", err=True)
+    from rich.text import Text  # not for --help
+
+    from ltx_tui.cli.console import make_console, text
+
+    lines = [("error: ", message), *([("  ", remedy)] if remedy else [])]
+    try:
+        console = make_console(stderr=True)
+    except LtxError:  # the theme itself may be what is wrong
+        for head, words in lines:
+            click.echo(f"{head}{visible(words)}", err=True)
+        return
+    for head, words in lines:
+        console.print(Text.assemble((head, "error"), text(words)), soft_wrap=True)

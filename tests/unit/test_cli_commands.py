@@ -319,6 +319,41 @@ def test_ctrl_c_cancels_and_says_how_to_go_on(
     assert "the same command goes on from here" in result.stdout
 
 
+class InterruptedScan(fakes.FakeEngine):
+    """Gets SIGINT while media are probed, which happens in threads."""
+
+    async def _play(self) -> AsyncIterator[ev.AnyEvent]:
+        yield ev.Scanning(done=1, total=9)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.05)
+
+
+def test_ctrl_c_while_planning_ends_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(session, "leave_at_once", codes.append)
+    monkeypatch.setattr(session, "open_engine", InterruptedScan().open)
+    result = call("process-dataset", "data.json", *MODELS, *BUCKETS)
+    assert result.exit_code == 130
+    assert codes == [130]
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_errors_on_a_terminal_are_coloured_unless_asked_not_to_be(no_color: str) -> None:
+    ours, theirs = os.openpty()
+    child = subprocess.run(
+        [sys.executable, "-m", "ltx_tui", "no-such-command"],
+        stderr=theirs,
+        env=os.environ | {"NO_COLOR": no_color, "TERM": "xterm-256color"},
+        check=False,
+    )
+    os.close(theirs)
+    said = os.read(ours, 4096)
+    os.close(ours)
+    assert child.returncode == 2
+    assert b"there is no command" in said
+    assert (b"\x1b[1;38;5;" in said) == (not no_color)
+
+
 @pytest.mark.parametrize("show", ["print", "console.print"])
 def test_a_reader_that_leaves_early_is_no_error(show: str) -> None:
     code = (
