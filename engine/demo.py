@@ -20,7 +20,7 @@ from engine.project import PROJECT_FILE, Project, load_project, update_project
 # Tells a demo of ours from a folder of somebody's files.
 MARKER = ".ltx-demo"
 CLIPS, MODELS = "clips", "models"
-BUCKETS = "256x160x17;160x256x17;192x192x25;192x192x1"
+BUCKETS = "192x128x17;128x192x17;160x160x25;160x160x1"
 TRIGGER = "DEMOTOK"
 
 

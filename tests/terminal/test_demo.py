@@ -35,7 +35,7 @@ def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(tmp_path: Path) -> No
     assert [score[0] for score in scores] == [
         "meadow.mp4", "harbour.mp4", "tower.mp4", "courtyard.mp4", "night.mp4", "poster.png",
     ]  # fmt: skip
-    assert scores[0][1:4] == ["256x160x17", "128x3x5x8", "120"]
+    assert scores[0][1:4] == ["192x128x17", "128x3x4x6", "72"]
     assert all(0 < float(score[6]) < 40 for score in scores)
     # 17 frames at 30000/1001 a second.
     assert scores[1][8:] == ["0.57", "s"]
