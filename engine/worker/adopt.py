@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from engine.events import AnyEvent, ClipDone, ClipFailed, JobDone, ModelLoading, StageDone
+import msgspec
+
+from engine.events import AnyEvent, ClipDone, ClipFailed, JobDone, StageDone
 from engine.identity import FileIdentity
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord
@@ -16,8 +18,9 @@ from engine.precompute.make_steps import make_setup
 from engine.precompute.plan import UNADOPTED, Job, Planner
 from engine.precompute.plan_types import PlanItem
 from engine.precompute.steps import AnyStep
-from engine.worker.messages import Loading, StepDone, StepFailed, Work
+from engine.worker.messages import StepDone, Work
 from engine.worker.scheduler import Scheduler
+from engine.worker.tell import to_event
 
 _REMEDY = "a run encodes it again"
 
@@ -77,30 +80,23 @@ class AdoptJob:
         work = [Work(step, check="compare" if step.id in chosen else "verify") for _, step in todo]
         await asyncio.to_thread(self._planner.facts.read_models, stage)
         async for outcome in self._scheduler.run(setup, work, load=bool(chosen)):
-            answer = outcome.answer
-            if isinstance(answer, Loading):
-                yield ModelLoading(stage=stage, model=answer.model, device=answer.device)
-            elif isinstance(answer, StepDone):
+            event = to_event(stage, outcome, len(todo))
+            if isinstance(event, ClipDone) and isinstance(outcome.answer, StepDone):
                 done += 1
-                yield await self._adopted(stage, job, items[answer.id], answer)
-            elif isinstance(answer, StepFailed):
+                await self._record(stage, job, items[outcome.answer.id], outcome.answer)
+                event = msgspec.structs.replace(event, detail=f"adopted: {event.detail}")
+            elif isinstance(event, ClipFailed):
                 failed += 1
-                item = items[answer.id]
-                event = ClipFailed(
-                    stage=stage,
-                    clip=item.clip,
-                    row=item.row,
-                    reason=answer.reason,
-                    remedy=answer.remedy or _REMEDY,
-                )
+                event = msgspec.structs.replace(event, remedy=event.remedy or _REMEDY)
                 self._failures.append(event)
+            if event is not None:
                 yield event
         yield StageDone(stage=stage, done=done, failed=failed, seconds=time.monotonic() - began)
 
-    async def _adopted(self, stage: Stage, job: Job, item: PlanItem, answer: StepDone) -> ClipDone:
-        fingerprint = await asyncio.to_thread(self._planner.facts.of, stage, job.clips[item.row])
+    async def _record(self, stage: Stage, job: Job, item: PlanItem, answer: StepDone) -> None:
+        clip = job.clips[item.row]
         record = OutputRecord(
-            fingerprint=fingerprint,
+            fingerprint=await asyncio.to_thread(self._planner.facts.of, stage, clip),
             identity=FileIdentity(size=answer.size, mtime_ns=answer.mtime_ns),
             adopted=True,
             seconds=answer.seconds,
@@ -108,11 +104,3 @@ class AdoptJob:
         )
         self._ledger.record(self._planner.folders[stage], item.output, record)
         self._done += 1
-        return ClipDone(
-            stage=stage,
-            clip=item.clip,
-            row=item.row,
-            output=answer.output,
-            seconds=answer.seconds,
-            detail=f"adopted: {answer.detail}",
-        )

@@ -11,19 +11,17 @@ from engine.events import (
     AnyEvent,
     ClipDone,
     ClipFailed,
-    ClipStarted,
     JobDone,
-    ModelLoading,
     StageDone,
-    StageStarted,
 )
 from engine.precompute.layout import Stage
 from engine.precompute.make_steps import make_setup
 from engine.precompute.steps import AnyStep, DecodeStep
 from engine.project import Project
 from engine.text import visible
-from engine.worker.messages import Loading, StageOpened, StepDone, StepFailed, StepStarted, Work
+from engine.worker.messages import Work
 from engine.worker.scheduler import Scheduler
+from engine.worker.tell import to_event
 
 
 class DecodeFolders:
@@ -78,35 +76,13 @@ class DecodeFolders:
         began, done, failed = time.monotonic(), 0, 0
         setup = make_setup(stage, self._project)
         async for outcome in self._scheduler.run(setup, [Work(step) for step in steps]):
-            answer, step = outcome.answer, outcome.step
-            if isinstance(answer, Loading):
-                yield ModelLoading(stage=stage, model=answer.model, device=answer.device)
-            elif isinstance(answer, StageOpened):
-                yield StageStarted(stage=stage, total=len(steps), load_seconds=answer.seconds)
-            elif step is None:
-                continue
-            elif isinstance(answer, StepStarted):
-                yield ClipStarted(stage=stage, clip=step.clip, row=step.row)
-            elif isinstance(answer, StepDone):
+            event = to_event(stage, outcome, len(steps))
+            if isinstance(event, ClipDone):
                 done += 1
-                yield ClipDone(
-                    stage=stage,
-                    clip=step.clip,
-                    row=step.row,
-                    output=answer.output,
-                    seconds=answer.seconds,
-                    detail=answer.detail,
-                )
-            elif isinstance(answer, StepFailed):
+            elif isinstance(event, ClipFailed):
                 failed += 1
-                event = ClipFailed(
-                    stage=stage,
-                    clip=step.clip,
-                    row=step.row,
-                    reason=answer.reason,
-                    remedy=answer.remedy,
-                )
                 self._failures.append(event)
+            if event is not None:
                 yield event
         self._done += done
         yield StageDone(stage=stage, done=done, failed=failed, seconds=time.monotonic() - began)

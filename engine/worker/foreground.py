@@ -12,14 +12,11 @@ from engine.events import (
     AnyEvent,
     ClipDone,
     ClipFailed,
-    ClipStarted,
     JobDone,
     JobStarted,
-    ModelLoading,
     Notice,
     StageCount,
     StageDone,
-    StageStarted,
 )
 from engine.identity import FileIdentity
 from engine.precompute.aside import Aside
@@ -32,14 +29,14 @@ from engine.precompute.plan_types import PlanItem, Status
 from engine.precompute.steps import AnyStep, StageSetup, TextStep, VideoStep
 from engine.text import listed, plural
 from engine.worker.messages import (
-    Loading,
-    StageOpened,
     StepDone,
     StepFailed,
-    StepStarted,
     Work,
 )
 from engine.worker.scheduler import Scheduler
+from engine.worker.tell import to_event
+
+_AGAIN = "run again"
 
 
 class ForegroundJob:
@@ -121,49 +118,40 @@ class ForegroundJob:
         items = {step.id: item for item, step in todo}
         work = [Work(step) for _, step in _in_order(todo)]
         async for outcome in self._scheduler.run(setup, work):
-            answer, step = outcome.answer, outcome.step
-            if isinstance(answer, Loading):
-                yield ModelLoading(stage=stage, model=answer.model, device=answer.device)
-            elif isinstance(answer, StageOpened):
-                yield StageStarted(stage=stage, total=len(todo), load_seconds=answer.seconds)
-            elif isinstance(answer, StepStarted) and step is not None:
-                yield ClipStarted(stage=stage, clip=step.clip, row=step.row)
-            elif isinstance(answer, StepDone | StepFailed):
-                async for event in self._settled(stage, job, items[answer.id], answer):
-                    done += isinstance(event, ClipDone)
-                    failed += isinstance(event, ClipFailed)
-                    yield event
+            event = to_event(stage, outcome, len(todo))
+            if isinstance(outcome.answer, StepDone | StepFailed) and event is not None:
+                item = items[outcome.answer.id]
+                for told in await self._settled(stage, job, item, outcome.answer, event):
+                    done += isinstance(told, ClipDone)
+                    failed += isinstance(told, ClipFailed)
+                    yield told
+            elif event is not None:
+                yield event
         yield StageDone(stage=stage, done=done, failed=failed, seconds=time.monotonic() - began)
 
     async def _settled(
-        self, stage: Stage, job: Job, item: PlanItem, answer: StepDone | StepFailed
-    ) -> AsyncIterator[AnyEvent]:
-        """Record an output, or a failure."""
+        self,
+        stage: Stage,
+        job: Job,
+        item: PlanItem,
+        answer: StepDone | StepFailed,
+        event: AnyEvent,
+    ) -> list[AnyEvent]:
+        """Record an output, or a failure; return what to tell."""
         if isinstance(answer, StepFailed):
-            yield self._failed(stage, item, answer.reason, answer.remedy)
-            return
+            return [self._failed(stage, item, answer.reason, answer.remedy)]
         clip = job.clips[item.row]
         try:
             fingerprint = await asyncio.to_thread(self._planner.facts.of, stage, clip)
         except (LtxError, OSError) as error:
             self._aside.orphan(stage, item.output)
-            yield self._failed(stage, item, f"its files vanished meanwhile: {error}", "run again")
-            return
+            return [self._failed(stage, item, f"its files vanished meanwhile: {error}", _AGAIN)]
         if job.has_changed(clip):
             self._aside.orphan(stage, item.output)
-            yield self._failed(stage, item, "its media changed while it was encoded", "run again")
-            return
+            return [self._failed(stage, item, "its media changed while it was encoded", _AGAIN)]
         self._record(stage, item, answer, fingerprint)
-        for text in answer.warnings:
-            yield Notice(level="warning", text=text, clip=item.clip)
-        yield ClipDone(
-            stage=stage,
-            clip=item.clip,
-            row=item.row,
-            output=answer.output,
-            seconds=answer.seconds,
-            detail=answer.detail,
-        )
+        warnings = [Notice(level="warning", text=t, clip=item.clip) for t in answer.warnings]
+        return [*warnings, event]
 
     def _record(
         self, stage: Stage, item: PlanItem, answer: StepDone, fingerprint: Fingerprint
