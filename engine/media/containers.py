@@ -108,12 +108,14 @@ def _lacks_index(path: Path) -> bool:
     """Whether this is an MP4 or MOV without the `moov` box, which is often written last."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         end = path.stat().st_size
-        at, kinds = 0, []
+        at = 0
+        kinds: list[bytes] = []
         while at + 8 <= end and len(kinds) < _MOST_BOXES:
             file.seek(at)
             size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
             kinds.append(kind)
-            at += (size if size > 1 else large if size else end) or end
+            length = large if size == 1 else size
+            at += length or end  # 0: as far as the file goes
         return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
     return False
 

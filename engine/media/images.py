@@ -117,7 +117,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     check_file(path)
-    formats = _FORMATS
+    formats: tuple[str, ...] = _FORMATS
     if path.suffix.lower() in _HEIF_SUFFIXES:
         _register_heif(path)
         formats = ("HEIF",)
