@@ -111,6 +111,8 @@ class JobDone(Event, frozen=True, tag="job-done"):
     """The end of a job, however it ended.
 
     Attributes:
+        done: Outputs written.
+        adopted: Outputs of another tool that were found right and recorded.
         failures: Every clip that failed in this job, or that its plan blocked.
         set_aside: Outputs moved out of the trainer's sight because their clip is not whole.
         cancelled: The user stopped it; a rerun goes on from here.
@@ -123,6 +125,7 @@ class JobDone(Event, frozen=True, tag="job-done"):
     set_aside: int
     seconds: float
     cancelled: bool = False
+    adopted: int = 0
 
 
 AnyEvent = (

@@ -61,7 +61,8 @@ class AdoptJob:
         finally:
             await self._scheduler.close()
         yield JobDone(
-            done=self._done,
+            done=0,
+            adopted=self._done,
             fresh=0,
             failures=tuple(self._failures),
             skipped=0,

@@ -54,6 +54,8 @@ def headline(console: Console, end: JobDone) -> str:
     else:
         sign, word = glyph(console, "ok"), "done"
     facts = [f"{end.done:,} written", f"{end.fresh:,} fresh already"]
+    if end.adopted:
+        facts = [f"{end.adopted:,} adopted"]
     if end.failures:
         facts.append(f"{plural(clips(end.failures), 'clip')} failed")
     if end.skipped:

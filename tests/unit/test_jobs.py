@@ -24,12 +24,6 @@ ENCODE = (Stage.CONDITIONS, Stage.LATENTS, Stage.AUDIO_LATENTS)
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    toy = make_toy_models(tmp_path_factory.mktemp("toy"))
-    return toy.checkpoint, toy.text_encoder
-
-
-@pytest.fixture(scope="session")
 def encoded(tmp_path_factory: pytest.TempPathFactory, models: tuple[Path, Path]) -> Path:
     """Make and encode the small set once; tests work on copies."""
     root = make_small_set(tmp_path_factory.mktemp("set") / "original")
@@ -249,6 +243,7 @@ def test_outputs_of_another_tool_are_adopted_if_they_hold(project: Project) -> N
         return [event async for event in Engine(project).adopt(sample=2)]
 
     events = asyncio.run(adopt())
+    assert ending(events).adopted == 9  # type: ignore[arg-type]
     refused = {(f.stage, f.clip) for f in failed(events)}  # type: ignore[arg-type]
     assert refused == {("conditions", "mute.mp4"), ("latents", "mute.mp4")}
     assert work(plan_of(project)) == [("conditions", "mute.mp4"), ("latents", "mute.mp4")]
