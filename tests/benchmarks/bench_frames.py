@@ -44,7 +44,7 @@ def naive(path: Path, width: int, height: int, frames: int) -> bytes:
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     video = video[:, :, top : top + height, left : left + width].clamp(0, 1)
     clip = ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
-    return hashlib.sha256(clip.numpy().tobytes()).digest()
+    return hashlib.sha256(clip.numpy()).digest()
 
 
 def ours(path: Path, width: int, height: int, frames: int) -> bytes:
@@ -53,7 +53,7 @@ def ours(path: Path, width: int, height: int, frames: int) -> bytes:
     from engine.media.probe import probe
 
     wanted = FrameRequest(width=width, height=height, frames=frames)
-    return hashlib.sha256(read_frames(path, probe(path), wanted).numpy().tobytes()).digest()
+    return hashlib.sha256(read_frames(path, probe(path), wanted).numpy()).digest()
 
 
 WAYS: dict[str, Callable[[Path, int, int, int], bytes]] = {"naive": naive, "ours": ours}
