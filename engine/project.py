@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.settings import (
 )
 
 PROJECT_FILE = "project.toml"
+STATE_FOLDER = ".ltx-tui"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -83,8 +85,14 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state_dir(self) -> Path:
-        """The folder of what ltx-tui itself keeps: the journal, logs, set-aside outputs."""
-        return self.root / ".ltx-tui"
+        """The folder of what ltx-tui itself keeps: the journal, logs, set-aside outputs.
+
+        It lies in the project, or beside the outputs where the project is read-only.
+        """
+        own = self.root / STATE_FOLDER
+        if own.exists() or os.access(self.root, os.W_OK):
+            return own
+        return self.output_dir / STATE_FOLDER
 
     def _path(self, value: str) -> Path | None:
         return self.root / Path(value).expanduser() if value else None

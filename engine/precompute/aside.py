@@ -11,7 +11,7 @@ import msgspec
 from engine.files import fsync_folder, inside
 from engine.identity import stat_identity
 from engine.precompute.layout import Stage
-from engine.precompute.ledger import Ledger, OutputRecord, stored
+from engine.precompute.ledger import Ledger, OutputRecord
 
 
 class Aside:
@@ -67,7 +67,7 @@ class Aside:
             Path(record.aside).unlink(missing_ok=True)
 
     def _record(self, stage: Stage, path: str) -> OutputRecord | None:
-        return self._ledger.outputs(self._folders[stage]).get(stored(path))
+        return self._ledger.output(self._folders[stage], path)
 
     def _remember(self, stage: Stage, path: str, record: OutputRecord, target: Path) -> None:
         moved = msgspec.structs.replace(record, aside=str(target))

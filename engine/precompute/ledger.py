@@ -161,21 +161,18 @@ class Ledger:
         """Return the records of a stage's folder by path inside it."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT path, facts, size, mtime_ns, aside, adopted, seconds, detail"
-                " FROM outputs WHERE folder=?",
+                f"SELECT {_RECORD}, path FROM outputs WHERE folder=?",  # noqa: S608
                 (self._key(folder),),
             ).fetchall()
-        return {
-            path: OutputRecord(
-                fingerprint=Fingerprint(msgspec.json.decode(facts, type=dict[str, str])),
-                identity=FileIdentity(size=size, mtime_ns=mtime_ns),
-                aside=aside,
-                adopted=bool(adopted),
-                seconds=seconds,
-                detail=detail,
-            )
-            for path, facts, size, mtime_ns, aside, adopted, seconds, detail in rows
-        }
+        return {row[-1]: _to_record(row) for row in rows}
+
+    def output(self, folder: Path, path: str) -> OutputRecord | None:
+        """Return the record of one output, or None."""
+        row = self._one(
+            f"SELECT {_RECORD} FROM outputs WHERE folder=? AND path=?",  # noqa: S608
+            (self._key(folder), stored(path)),
+        )
+        return _to_record(row) if row is not None else None
 
     def record(self, folder: Path, path: str, record: OutputRecord) -> None:
         """Keep what an output depends on."""
@@ -194,12 +191,6 @@ class Ledger:
             ),
         )
 
-    def forget(self, folder: Path, path: str) -> None:
-        """Drop the record of an output."""
-        self._write(
-            "DELETE FROM outputs WHERE folder=? AND path=?", (self._key(folder), stored(path))
-        )
-
     def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
         with self._lock:
             row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
@@ -215,6 +206,21 @@ class Ledger:
         with contextlib.suppress(ValueError):
             path = path.relative_to(self._root)
         return stored(path.as_posix())
+
+
+_RECORD = "facts, size, mtime_ns, aside, adopted, seconds, detail"
+
+
+def _to_record(row: tuple[Any, ...]) -> OutputRecord:
+    facts, size, mtime_ns, aside, adopted, seconds, detail = row[:7]
+    return OutputRecord(
+        fingerprint=Fingerprint(msgspec.json.decode(facts, type=dict[str, str])),
+        identity=FileIdentity(size=size, mtime_ns=mtime_ns),
+        aside=aside,
+        adopted=bool(adopted),
+        seconds=seconds,
+        detail=detail,
+    )
 
 
 def stored(path: str) -> str:

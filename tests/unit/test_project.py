@@ -195,3 +195,12 @@ def test_a_new_project_explains_every_key(tmp_path):
     assert path.read_text() == example_toml().replace("960x544x49", "512x512x25")
     with pytest.raises(ProjectError, match="exists already"):
         write_project(path, {})
+
+
+def test_a_read_only_project_keeps_its_state_beside_the_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = apply_overrides(Project.defaults(tmp_path), {"dataset.output_dir": tmp_path / "out"})
+    assert project.state_dir == tmp_path / ".ltx-tui"
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert project.state_dir == tmp_path / "out" / ".ltx-tui"
