@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Generator
 from fractions import Fraction
@@ -12,11 +13,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 import torch
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
 from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, audio_stream, opened
+from engine.media.containers import DamagedDataError, audio_stream, opened, reason
 from engine.media.probe import Probe
 
 # Timestamps are rounded to ticks (1 ms in Matroska): frames follow one another without a seam
@@ -95,9 +97,11 @@ def read_audio(
         stream = audio_stream(container)
         if stream is None:
             raise MediaError("holds no sound any more", remedy="probe it again", file=path)
-        rate = stream.rate
+        # None where FFmpeg has no decoder, which PyAV's stubs leave out.
+        context: AudioCodecContext | None = stream.codec_context
+        rate = context.rate if context else 0
         if rate < 1:
-            raise _unreadable(path, "no sample rate")
+            raise _unreadable(path, "FFmpeg lacks its codec, or its sample rate is missing")
     origin = probe.origin + Fraction(start)
     window = _Window(sample_count(duration, rate), rate, origin)
     late = Fraction(start) > _SEEK_FROM
@@ -170,7 +174,9 @@ def _frames(path: Path, seek: Fraction | None) -> Generator[AudioFrame]:
         if stream is None:
             return
         if seek is not None:
-            container.seek(int(seek / Fraction(stream.time_base or 1)), stream=stream)
+            # A file that cannot seek is read from its beginning.
+            with contextlib.suppress(av.FFmpegError):
+                container.seek(int(seek / Fraction(stream.time_base or 1)), stream=stream)
         to_float: AudioResampler | None = None
         try:
             for packet in container.demux(stream):
@@ -183,12 +189,12 @@ def _frames(path: Path, seek: Fraction | None) -> Generator[AudioFrame]:
                     to_float = to_float or AudioResampler(format="fltp")
                     yield from to_float.resample(frame)
         except (av.FFmpegError, DamagedDataError, ValueError) as error:
-            raise _unreadable(path, str(error)) from error
+            raise _unreadable(path, reason(error)) from error
 
 
-def _unreadable(path: Path, reason: str) -> MediaError:
+def _unreadable(path: Path, why: str) -> MediaError:
     return MediaError(
-        f"has a sound track that cannot be decoded ({reason})",
+        f"has a sound track that cannot be decoded ({why})",
         remedy="export it again, or remove the track to treat the clip as silent",
         file=path,
     )

@@ -12,6 +12,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,6 +26,8 @@ _FORMATS = (
 )
 # Boxes at the top of an MP4 are few; fragmented ones have their index first.
 _MOST_BOXES = 64
+# 2^28: a 16K square. A header that claims more is damaged, or meant to fill the memory.
+MOST_PIXELS = 1 << 28
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
 
@@ -46,9 +49,8 @@ def faults(path: Path, what: str = "cannot be read") -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, DamagedDataError, UnicodeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{what}: {str(reason)[:1].lower()}{str(reason)[1:]}",
+            f"{what}: {reason(error)}",
             remedy="play it to see whether it is whole; copy or export it again",
             file=path,
         ) from error
@@ -100,8 +102,13 @@ def _detail(path: Path, error: Exception) -> str:
     """Return why a file did not open, in more than FFmpeg's one line for everything."""
     if _lacks_index(path):
         return "it has no index: the copy or the recording was cut short"
-    reason = getattr(error, "strerror", None) or str(error)
-    return f"{reason[:1].lower()}{reason[1:]}"
+    return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of FFmpeg says, without its number and the file's name."""
+    text = str(getattr(error, "strerror", None) or error)
+    return f"{text[:1].lower()}{text[1:]}"
 
 
 def _lacks_index(path: Path) -> bool:
@@ -126,6 +133,32 @@ def video_stream(container: InputContainer) -> VideoStream | None:
         if not stream.disposition & Disposition.attached_pic:
             return stream
     return None
+
+
+def require_video(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first moving-picture stream, ready to decode.
+
+    Raises:
+        MediaError: There is none, or none that can be decoded.
+    """
+    stream = video_stream(container)
+    if stream is None:
+        raise MediaError("holds no video", remedy="check that it is the right file", file=path)
+    # PyAV gives no context for a codec that its FFmpeg lacks; its stubs do not say so.
+    context: VideoCodecContext | None = stream.codec_context
+    if context is None or stream.time_base is None:
+        raise MediaError(
+            "holds video of a kind that FFmpeg cannot decode",
+            remedy="export it as H.264",
+            file=path,
+        )
+    if context.width * context.height > MOST_PIXELS:
+        raise MediaError(
+            f"says that its frames have {context.width}x{context.height} pixels, which is too many",
+            remedy="scale it down first",
+            file=path,
+        )
+    return stream
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:

@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 
 from engine.errors import MediaError, UsageError
 from engine.media import colour
-from engine.media.containers import DamagedDataError, decode, opened, salvage, video_stream
+from engine.media.containers import DamagedDataError, decode, opened, reason, require_video, salvage
 from engine.media.geometry import fit
 from engine.media.images import read_image
 from engine.media.orientation import Turn
@@ -218,18 +218,18 @@ def _numbered(path: Path, probe: Probe, start: Fraction) -> Generator[tuple[int,
 def _decoded(path: Path, probe: Probe, ticks: int | None) -> Generator[VideoFrame]:
     got = 0
     with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise MediaError("holds no video any more", remedy="probe it again", file=path)
+        stream = require_video(container, path)
         if ticks is not None:
-            container.seek(ticks, stream=stream)
+            # A file that cannot seek is read from its beginning.
+            with contextlib.suppress(av.FFmpegError):
+                container.seek(ticks, stream=stream)
         try:
             for frame in (salvage if probe.damaged else decode)(container, stream):
                 yield frame
                 got += 1
         except (av.FFmpegError, DamagedDataError) as error:
             raise MediaError(
-                f"damaged: decoding stops after {plural(got, 'frame')} ({error})",
+                f"damaged: decoding stops after {plural(got, 'frame')} ({reason(error)})",
                 remedy="copy or export it again, or take the clip out",
                 file=path,
             ) from error
@@ -243,7 +243,7 @@ def _upright(frame: VideoFrame, probe: Probe, path: Path) -> torch.Tensor:
         pixels = hdr_to_sdr(frame, kind) if kind else _planar(frame)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
-            f"its pixels ({frame.format.name}) cannot be converted to RGB: {error}",
+            f"its pixels ({frame.format.name}) cannot be converted to RGB: {reason(error)}",
             remedy="export it as 8-bit yuv420p",
             file=path,
         ) from error

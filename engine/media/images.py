@@ -14,16 +14,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from engine.errors import MediaError
-from engine.media.containers import check_file
+from engine.media.containers import MOST_PIXELS, check_file
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"}
 )
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 _HEIF_SUFFIXES = frozenset({".heic", ".heif"})
-# 2^28 pixels: a 16K square. Pillow's own limit is a warning at a third of it and an error at two.
-MOST_PIXELS = 1 << 28
-
 # EXIF orientation -> (degrees clockwise to turn, mirrored left to right afterwards).
 _TURNS = {
     2: (0, True),

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.media import colour, orientation
-from engine.media.containers import audio_stream, opened, seconds, video_stream
+from engine.media.containers import audio_stream, opened, require_video, seconds, video_stream
 from engine.media.images import is_image, read_header
 from engine.media.timing import Timing, measure, rate_and_regularity
 from engine.text import plural
@@ -193,7 +195,7 @@ def _probe_audio(path: Path, container: InputContainer) -> Probe:
     tracks = _tracks(container, start)
     return Probe(
         kind="audio",
-        codec=stream.codec_context.name,
+        codec=tracks[0].codec,
         first_pts=stream.start_time or 0,
         time_base=(stream.time_base or Fraction(1)).as_integer_ratio(),
         start_time=float(start),
@@ -210,10 +212,9 @@ def _probe_video(path: Path, timing: Timing) -> Probe:
             file=path,
         )
     with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None or stream.time_base is None:
-            raise MediaError("holds no video", file=path)
-        found = _describe(stream, stream.time_base, timing, timing.first)
+        stream = require_video(container, path)
+        tick = Fraction(stream.time_base or 1)
+        found = _describe(stream, tick, timing, timing.first)
         found = msgspec.structs.replace(found, audio=_tracks(container, found.origin))
     return msgspec.structs.replace(found, warnings=tuple(_warnings(found)))
 
@@ -265,16 +266,19 @@ def _shown_for(timing: Timing, tick: Fraction, rate: Fraction) -> Fraction:
 
 
 def _tracks(container: InputContainer, origin: Fraction) -> tuple[AudioTrack, ...]:
-    return tuple(
-        AudioTrack(
-            codec=stream.codec_context.name if stream.codec_context else "unknown",
-            rate=stream.rate or 0,
-            channels=stream.channels,
-            layout=stream.layout.name,
-            start=float(seconds(stream.start_time, stream.time_base) - origin),
-            duration=float(seconds(stream.duration, stream.time_base)),
-        )
-        for stream in container.streams.audio
+    return tuple(_track(stream, origin) for stream in container.streams.audio)
+
+
+def _track(stream: AudioStream, origin: Fraction) -> AudioTrack:
+    # None where FFmpeg has no decoder, which PyAV's stubs leave out.
+    context: AudioCodecContext | None = stream.codec_context
+    return AudioTrack(
+        codec=context.name if context else "unknown",
+        rate=context.rate if context else 0,
+        channels=context.channels if context else 0,
+        layout=context.layout.name if context else "unknown",
+        start=float(seconds(stream.start_time, stream.time_base) - origin),
+        duration=float(seconds(stream.duration, stream.time_base)),
     )
 
 

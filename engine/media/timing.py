@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.media.containers import DamagedDataError, decode, opened, salvage, video_stream
+from engine.media.containers import DamagedDataError, decode, opened, require_video, salvage
 
 FramesSource = Literal["header", "decoded"]
 
@@ -81,13 +81,13 @@ def measure(path: Path) -> Timing:
         MediaError: The file cannot be opened.
     """
     with opened(path) as container:
-        stream = _stream(container)
+        stream = require_video(container, path)
         header = stream.frames
         packets = _scan(container, stream)
     trusted = packets.clean and header == len(packets.pts) and packets.last_key > 0
     if trusted and packets.key_time is not None and _tail_decodes(path, packets):
         with opened(path) as container:
-            first = next(decode(container, _stream(container)), None)
+            first = next(decode(container, require_video(container, path)), None)
         return Timing(
             frames=header,
             declared=header,
@@ -98,13 +98,6 @@ def measure(path: Path) -> Timing:
             first=first,
         )
     return _decode_all(path, max(header, len(packets.pts)))
-
-
-def _stream(container: InputContainer) -> VideoStream:
-    stream = video_stream(container)
-    if stream is None:
-        raise ValueError("no video stream")
-    return stream
 
 
 def _known(pts: list[int | None]) -> list[int]:
@@ -140,9 +133,9 @@ def _is_plain(packet: Packet[VideoStream]) -> bool:
 def _tail_decodes(path: Path, packets: _Packets) -> bool:
     """Whether the last group of pictures gives as many frames as it has packets."""
     with opened(path) as container:
-        stream = _stream(container)
-        container.seek(packets.key_time or 0, stream=stream)
+        stream = require_video(container, path)
         try:
+            container.seek(packets.key_time or 0, stream=stream)
             shown = sum(
                 1
                 for frame in decode(container, stream)
@@ -178,7 +171,7 @@ def _run(
 ) -> bool:
     with opened(path) as container:
         try:
-            for frame in read(container, _stream(container)):
+            for frame in read(container, require_video(container, path)):
                 tally.add(frame)
         except (av.FFmpegError, DamagedDataError):
             return False
@@ -202,7 +195,8 @@ def rate_and_regularity(
     pts = timing.pts
     if len(pts) < 2:
         return declared or Fraction(25), False
-    measured = (len(pts) - 1) / ((pts[-1] - pts[0]) * time_base)
+    slowest = Fraction(1, 1001)
+    measured = max((len(pts) - 1) / ((pts[-1] - pts[0]) * time_base), slowest)
     if declared and _is_constant(pts, time_base, declared):
         return declared, False
     steps = [b - a for a, b in pairwise(pts)]
