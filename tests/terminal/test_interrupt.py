@@ -32,8 +32,10 @@ class Terminal:
     def __init__(self, cwd: Path, *arguments: str) -> None:
         self._primary, secondary = pty.openpty()
         fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color"}
-        environment.pop("NO_COLOR", None)
+        # What would have the progress printed line by line, or without colour.
+        dull = {"CI", "NO_COLOR"}
+        environment = {k: v for k, v in os.environ.items() if k not in dull}
+        environment["TERM"] = "xterm-256color"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ltx_tui", *arguments],
             cwd=cwd,
