@@ -50,14 +50,18 @@ class Scheduler:
         """
         self._log_path = log_path
         self._encoder: EncoderProcess | None = None
+        self._stage: _StageRun | None = None
         self._cancelled = False
 
     async def cancel(self) -> None:
-        """Stop at the next safe point; a second call ends the encoder at once."""
+        """Stop at the next safe point; a second call ends the encoder at once.
+
+        An encoder that still loads its models has nothing in hand, so it is not waited for.
+        """
         again, self._cancelled = self._cancelled, True
         if self._encoder is None:
             return
-        if again:
+        if again or self._stage is None or not self._stage.has_begun:
             await self._encoder.kill()
         else:
             await self._encoder.send(Cancel())
@@ -86,11 +90,14 @@ class Scheduler:
         """
         left = deque(work)
         deaths: Counter[int] = Counter()
-        while left and not self._cancelled:
+        while left and not self.cancelled:
             # After a death, one step at a time: the next one to die is then the one to blame.
             careful = bool(deaths)
-            stage = _StageRun(
-                await self._started(),
+            encoder = await self._started()
+            if self.cancelled:  # meanwhile
+                break
+            stage = self._stage = _StageRun(
+                encoder,
                 left,
                 msgspec.structs.replace(setup, batch_size=1) if careful else setup,
                 ahead=0 if careful else _AHEAD,
@@ -123,6 +130,11 @@ class _StageRun:
         self._open = False
         batch = setup.batch_size
         self._room = batch + (batch - 1) * bool(ahead) + ahead
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step is on the device, or may be."""
+        return self._open and bool(self._sent)
 
     async def run(self, *, load: bool) -> AsyncIterator[Outcome]:
         await self._encoder.send(OpenStage(self._setup, load=load))

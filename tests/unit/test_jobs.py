@@ -341,3 +341,24 @@ def test_a_model_that_cannot_be_loaded_stops_the_job_with_its_reason(
     broken.write_bytes(models[0].read_bytes()[:-1000])
     with pytest.raises(ModelError, match=r"broken\.safetensors"):
         run(apply_overrides(project, {"models.checkpoint": broken}))
+
+
+def test_a_cancel_does_not_wait_for_models_to_load(project: Project) -> None:
+    import asyncio
+
+    shutil.rmtree(project.output_dir / "conditions")
+
+    async def cancelling() -> list[object]:
+        engine, events = Engine(project), []
+        async for event in engine.run():
+            events.append(event)
+            if isinstance(event, ModelLoading):
+                await engine.cancel()
+        return events
+
+    events = asyncio.run(cancelling())
+    end = ending(events)  # type: ignore[arg-type]
+    assert end.cancelled
+    assert end.done == 0
+    assert end.failures == ()
+    assert len(made(run(project))) == len(CAPTIONS)
