@@ -90,9 +90,9 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         It lies in the project, or beside the outputs where the project is read-only.
         """
         own = self.root / STATE_FOLDER
-        if own.exists() or os.access(self.root, os.W_OK):
-            return own
-        return self.output_dir / STATE_FOLDER
+        if not own.exists() and self.root.is_dir() and not os.access(self.root, os.W_OK):
+            return self.output_dir / STATE_FOLDER
+        return own
 
     def _path(self, value: str) -> Path | None:
         return self.root / Path(value).expanduser() if value else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -51,14 +52,15 @@ class Scheduler:
         self._log_path = log_path
         self._encoder: EncoderProcess | None = None
         self._stage: _StageRun | None = None
-        self._cancelled = False
+        self._stop = asyncio.Event()
 
     async def cancel(self) -> None:
         """Stop at the next safe point; a second call ends the encoder at once.
 
         An encoder that still loads its models has nothing in hand, so it is not waited for.
         """
-        again, self._cancelled = self._cancelled, True
+        again = self._stop.is_set()
+        self._stop.set()
         if self._encoder is None:
             return
         if again or self._stage is None or not self._stage.has_begun:
@@ -69,7 +71,7 @@ class Scheduler:
     @property
     def cancelled(self) -> bool:
         """Whether the user stopped the job."""
-        return self._cancelled
+        return self._stop.is_set()
 
     async def close(self) -> None:
         """End the encoder process."""
@@ -90,12 +92,12 @@ class Scheduler:
         """
         left = deque(work)
         deaths: Counter[int] = Counter()
-        while left and not self.cancelled:
+        while left:
             # After a death, one step at a time: the next one to die is then the one to blame.
             careful = bool(deaths)
             encoder = await self._started()
-            if self.cancelled:  # meanwhile
-                break
+            if self._stop.is_set():
+                return
             stage = self._stage = _StageRun(
                 encoder,
                 left,
@@ -107,8 +109,10 @@ class Scheduler:
                     yield outcome
             except EncoderDiedError as death:
                 await self.close()
-                for outcome in stage.buried(str(death), deaths, cancelled=self._cancelled):
+                for outcome in stage.buried(str(death), deaths, cancelled=self._stop.is_set()):
                     yield outcome
+                if self._stop.is_set():
+                    return
 
     async def _started(self) -> EncoderProcess:
         if self._encoder is None:

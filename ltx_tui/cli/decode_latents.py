@@ -19,7 +19,11 @@ FLAGS = opt.group(
     opt.checkpoint,
     opt.video_vae,
     opt.audio_vae,
-    opt.setting("video.vae_tiling", "--vae-tiling/--no-vae-tiling"),
+    opt.setting(
+        "video.vae_tiling",
+        "--vae-tiling/--no-vae-tiling",
+        help="Feathered tiles: less memory, but approximate.",
+    ),
     opt.setting(
         "video.seed",
         "--seed",

@@ -85,8 +85,20 @@ class LazyGroup(click.Group):
         raise SystemExit(guarded(lambda: run(*args, standalone_mode=False, **extra)))
 
 
+# The lines after \b are printed as they are.
+_HELP = """Turn clips and captions into a finished LTX-2 training dataset.
+
+\b
+ltx-tui demo              see it work, without any download
+ltx-tui init my-clips     begin with clips of your own
+ltx-tui plan              what a run would do
+ltx-tui process-dataset   do it
+"""
+
+
 @click.group(
     cls=LazyGroup,
+    help=_HELP,
     invoke_without_command=True,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -94,13 +106,6 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="ltx-tui", prog_name="ltx-tui")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    r"""Turn clips and captions into a finished LTX-2 training dataset.
-
-    \b
-    ltx-tui demo              see it work, without any download
-    ltx-tui init my-clips     begin with clips of your own
-    ltx-tui plan              what a run would do
-    ltx-tui process-dataset   do it
-    """
+    """Turn clips and captions into a finished LTX-2 training dataset."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
