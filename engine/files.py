@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from engine.errors import LtxError
 
+_PART = ".part"
+
 
 def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` durable; a file system that cannot is left as it is."""
@@ -31,7 +33,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     target = target.resolve() if target.is_symlink() else target
     target.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=".part", dir=target.parent)
+    fd, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", suffix=_PART, dir=target.parent)
     os.close(fd)
     part = Path(name)
     try:
@@ -50,6 +52,16 @@ def atomic_write(target: Path, data: bytes) -> None:
     """Replace `target` by `data`: temporary file, flush, fsync, rename."""
     with atomic_path(target) as part:
         part.write_bytes(data)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what writers that were killed left behind at any depth of `folder`.
+
+    Only where nobody else can be writing, since a file that is being written looks the same.
+    """
+    for path in folder.rglob(f".*{_PART}"):
+        if path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -18,6 +18,7 @@ from engine.events import (
     StageCount,
     StageDone,
 )
+from engine.files import remove_partial_files
 from engine.identity import FileIdentity
 from engine.precompute.aside import Aside
 from engine.precompute.fingerprint import Fingerprint
@@ -89,7 +90,9 @@ class ForegroundJob:
         yield self._summary(job, time.monotonic() - began)
 
     def _clear(self, job: Job) -> list[AnyEvent]:
-        """Move orphans away, and stale outputs: a job cut short leaves none to be trained on."""
+        """Move orphans and stale outputs away: a job cut short leaves none to be trained on."""
+        for stage in job.plan.stages:
+            remove_partial_files(self._planner.folders[stage])
         moved: dict[str, list[str]] = {}
         for orphan in job.plan.orphans:
             self._aside.orphan(orphan.stage, orphan.path)

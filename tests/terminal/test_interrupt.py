@@ -117,6 +117,7 @@ def finish(root: Path) -> None:
         assert terminal.end() == 0
         assert "0 written" in terminal.text
         assert "8 fresh already" in terminal.text
+    assert not list((root / ".precomputed").rglob(".*"))
 
 
 @pytest.mark.slow

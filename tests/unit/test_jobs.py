@@ -153,7 +153,9 @@ def test_a_row_taken_out_leaves_orphans_that_are_moved_and_can_come_back(project
 
 def test_a_file_of_nobody_is_moved_not_deleted(project: Project) -> None:
     (project.output_dir / "latents/old-take.pt").write_bytes(b"precious")
+    (project.output_dir / "latents/sub/.long.pt.x1y2z3.part").write_bytes(b"half")
     run(project)
+    assert not list(project.output_dir.rglob("*.part"))
     assert (project.state_dir / "orphans/latents/old-take.pt").read_bytes() == b"precious"
 
 
