@@ -268,9 +268,14 @@ class Planner:
         orphans = []
         for stage, outputs in wanted.items():
             folder = self.folders[stage]
+            # A folder that the user named may hold other things: only ours are moved out of it.
+            own = folder == self.project.output_dir / stage.value
+            ours = self.ledger.outputs(folder).keys() if not own else set()
             for path in sorted(folder.rglob(f"*{stage.suffix}")):
                 name = path.relative_to(folder).as_posix()
                 if name in outputs or not path.is_file() or path.name.startswith("."):
+                    continue
+                if not own and stored(name) not in ours:
                     continue
                 reason = reasons.get((stage, name), "no clip of the dataset has this output")
                 orphans.append(Orphan(stage=stage, path=name, reason=reason))

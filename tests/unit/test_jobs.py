@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -159,6 +160,22 @@ def test_a_file_of_nobody_is_moved_not_deleted(project: Project) -> None:
     assert (project.state_dir / "orphans/latents/old-take.pt").read_bytes() == b"precious"
 
 
+def test_in_a_folder_that_the_user_named_only_our_own_files_are_orphans(project: Project) -> None:
+    folder = project.root / "mine"
+    engine = Engine(project, folders={Stage.LATENTS: folder})
+
+    async def encode() -> list[object]:
+        return [event async for event in engine.run([Stage.LATENTS])]
+
+    asyncio.run(encode())
+    (folder / "conditions").mkdir()
+    (folder / "conditions/wide.pt").write_bytes(b"of another stage")
+    rows = json.loads(project.dataset_path.read_text())
+    write_dataset(project.root, rows[1:])
+    (orphan,) = engine.plan([Stage.LATENTS]).orphans
+    assert orphan.path == "wide.pt"
+
+
 def test_a_clip_that_fails_later_is_kept_from_the_trainer_until_it_is_whole(
     project: Project,
 ) -> None:
@@ -231,8 +248,6 @@ def test_silent_clips_follow_the_policy(project: Project) -> None:
 
 
 def test_outputs_of_another_tool_are_adopted_if_they_hold(project: Project) -> None:
-    import asyncio
-
     for file in project.state_dir.glob("journal.db*"):
         file.unlink()
     assert set(statuses(plan_of(project), Stage.LATENTS).values()) == {Status.STALE}
@@ -270,8 +285,6 @@ def test_decoding_gives_media_of_the_same_size_and_length(project: Project) -> N
 
 
 def test_a_job_goes_on_when_its_encoder_is_killed(project: Project) -> None:
-    import asyncio
-
     import psutil
 
     from engine.events import ClipStarted
@@ -295,8 +308,6 @@ def test_a_job_goes_on_when_its_encoder_is_killed(project: Project) -> None:
 
 
 def test_a_cancelled_job_goes_on_where_it_stopped(project: Project) -> None:
-    import asyncio
-
     from engine.events import ClipDone
 
     shutil.rmtree(project.output_dir / "latents")
@@ -346,8 +357,6 @@ def test_a_model_that_cannot_be_loaded_stops_the_job_with_its_reason(
 
 
 def test_a_cancel_does_not_wait_for_models_to_load(project: Project) -> None:
-    import asyncio
-
     shutil.rmtree(project.output_dir / "conditions")
 
     async def cancelling() -> list[object]:
