@@ -26,6 +26,19 @@ def effective_fps(probe: Probe, fps: Fraction | None = None) -> Fraction:
     return Fraction(fps) if fps else probe.fps
 
 
+def exact_rate(fps: float, *, slack: float = 1e-4) -> Fraction:
+    """Return the rational rate behind a float: 23.976 is 24000/1001, 26.667 is 80/3.
+
+    Args:
+        fps: Frames a second.
+        slack: How far from a rate of the kind n · 1000 / 1001 still counts as that rate.
+    """
+    if fps == round(fps):
+        return Fraction(round(fps))
+    film = Fraction(round(fps) * 1000, 1001)
+    return film if abs(fps - film) < slack else Fraction(fps).limit_denominator(1000)
+
+
 def in_order(probe: Probe, fps: Fraction | None = None) -> bool:
     """Whether frames are simply taken in order, rather than sampled by presentation time."""
     return probe.kind == "image" or (not probe.vfr and effective_fps(probe, fps) == probe.fps)

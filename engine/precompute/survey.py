@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,7 @@ from engine.buckets import Bucket, choose
 from engine.dataset.clips import Clip
 from engine.errors import LtxError, MediaError
 from engine.media.probe import PROBE_VERSION, Probe, probe
-from engine.media.selection import effective_fps, in_order, selection_count
+from engine.media.selection import effective_fps, exact_rate, in_order, selection_count
 from engine.precompute.ledger import Ledger
 from engine.precompute.plan_types import ClipOutline
 from engine.precompute.steps import Window
@@ -118,14 +117,6 @@ def survey(
     return [_plan_clip(clip, project, buckets, probes) for clip in clips]
 
 
-def target_rate(fps: float) -> Fraction | None:
-    """Return a frame rate from project.toml exactly: 29.97 means 30000/1001, 0 the source's own."""
-    if not fps:
-        return None
-    film = Fraction(round(fps) * 1000, 1001)
-    return film if abs(fps - film) < 0.005 else Fraction(fps).limit_denominator(1000)
-
-
 def _plan_clip(
     clip: Clip,
     project: Project,
@@ -155,7 +146,8 @@ def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
             f"HDR video ({found.hdr.upper()})",
             remedy='set video.hdr = "tonemap" to convert it to SDR, or take the clip out',
         )
-    fps = target_rate(project.video.fps)
+    # People write 29.97 and mean 30000/1001.
+    fps = exact_rate(project.video.fps, slack=0.005) if project.video.fps else None
     count = selection_count(found, fps)
     bucket = choose(count, found.width, found.height, buckets)
     if bucket is None:

@@ -105,7 +105,7 @@ class Entry(msgspec.Struct):
 class StageLoop:
     """Does the steps of one open stage: reads ahead, encodes, writes, answers."""
 
-    def __init__(self, pipe: Pipe, runner: StageRunner[Any, Any]) -> None:
+    def __init__(self, pipe: Pipe, runner: StageRunner[Any, Any, Any]) -> None:
         """Start the reading threads."""
         self._pipe = pipe
         self._runner = runner
@@ -269,7 +269,7 @@ def _serve_stage(pipe: Pipe, request: OpenStage) -> None:
     try:
         runner = open_stage(request.setup, lambda model, device: pipe.send(Loading(model, device)))
         if request.load:
-            runner.open()
+            _ = runner.model
     except Exception as error:
         log.exception("%s: cannot be opened", request.setup.stage)
         pipe.send(_refusal(error))

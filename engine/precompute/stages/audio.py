@@ -11,34 +11,22 @@ from engine.errors import MediaError
 from engine.media.audio import Waveform, read_audio, sample_count, silence
 from engine.models.audio_config import audio_config
 from engine.models.audio_vae import AudioEncoder, load_audio_encoder
-from engine.models.checkpoint import Checkpoint
 from engine.precompute.outputs import Expected, audio_payload, expect_audio
 from engine.precompute.stages.base import Cancelled, CancelledError, Loading, Made, StageRunner
 from engine.precompute.steps import AudioStep, StageSetup
 
 
-class AudioStage(StageRunner[AudioStep, Waveform]):
+class AudioStage(StageRunner[AudioStep, Waveform, AudioEncoder]):
     """Encodes the sound of clips with the audio VAE, in float32."""
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
         super().__init__(setup, loading)
-        self._checkpoint = Checkpoint.open(setup.checkpoint_path)
-        self._config = audio_config(self._checkpoint.section("audio_vae"), setup.checkpoint_path)
-        self._encoder: AudioEncoder | None = None
+        self._config = audio_config(self.checkpoint.section("audio_vae"), setup.checkpoint_path)
 
-    def open(self) -> None:
+    def load(self) -> AudioEncoder:
         """Load the audio encoder."""
-        self._loaded()
-
-    def _loaded(self) -> AudioEncoder:
-        if self._encoder is None:
-            self.loading("audio VAE encoder", str(self.device))
-            self._encoder = load_audio_encoder(self._checkpoint, self.device)
-        return self._encoder
-
-    def close(self) -> None:
-        """Free it."""
-        self._encoder = None
+        self.loading("audio VAE encoder", str(self.device))
+        return load_audio_encoder(self.checkpoint, self.device)
 
     def prepare(self, step: AudioStep) -> Waveform:
         """Read the sound of exactly the kept frames, or make silence."""
@@ -59,7 +47,7 @@ class AudioStage(StageRunner[AudioStep, Waveform]):
             if cancelled():
                 raise CancelledError
             samples = sound.samples.to(self.device)
-            latents = self._loaded().encode(samples, sound.rate)
+            latents = self.model.encode(samples, sound.rate)
             made.append(Made(payload=audio_payload(latents, sound.samples.shape[1] / sound.rate)))
         return made
 

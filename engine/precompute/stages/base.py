@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from engine.errors import EnvironmentFaultError, LtxError, UsageError
+from engine.models.checkpoint import Checkpoint
 from engine.precompute.outputs import Expected, Payload, check, load, relative_error, save
 from engine.precompute.steps import StageSetup, Step
 
@@ -41,37 +42,50 @@ class Made(msgspec.Struct, kw_only=True):
 
 StepT = TypeVar("StepT", bound=Step)
 PreparedT = TypeVar("PreparedT")
+ModelT = TypeVar("ModelT")
 
 
-class StageRunner(abc.ABC, Generic[StepT, PreparedT]):
+class StageRunner(abc.ABC, Generic[StepT, PreparedT, ModelT]):
     """A stage with its models, in the process that holds them."""
 
     # How many steps `run` can take at once.
     batch: int = 1
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
-        """Keep the settings; `open` loads the models.
+        """Keep the settings and look at the model files' headers.
 
         Args:
             setup: The stage's settings.
             loading: Told (model, device) before a model is loaded.
+
+        Raises:
+            LtxError: The device does not exist, or the checkpoint is unusable.
         """
         self.setup = setup
         self.loading = loading
         self.device = resolve_device(setup.device)
+        self.checkpoint = Checkpoint.open(setup.checkpoint_path)
+        self._model: ModelT | None = None
 
     @abc.abstractmethod
-    def open(self) -> None:
-        """Load the models.
+    def load(self) -> ModelT:
+        """Load the models, after telling `loading`.
 
         Raises:
             ModelError: A model file is unusable.
             EnvironmentFaultError: The device lacks memory, or a package is missing.
         """
 
-    @abc.abstractmethod
+    @property
+    def model(self) -> ModelT:
+        """The models; loaded when they are first needed."""
+        if self._model is None:
+            self._model = self.load()
+        return self._model
+
     def close(self) -> None:
         """Free the models."""
+        self._model = None
 
     @abc.abstractmethod
     def prepare(self, step: StepT) -> PreparedT:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from engine.errors import LtxError
 from engine.media.audio import Waveform
+from engine.media.selection import exact_rate
 from engine.media.write import write_png, write_video, write_wav
 from engine.models.audio_vae import AudioDecoder, load_audio_decoder
-from engine.models.checkpoint import Checkpoint
 from engine.models.tiling import tiled_decode
 from engine.models.video_vae import VideoDecoder, load_video_decoder
 from engine.models.vocoder import Vocoder, load_vocoder
@@ -21,36 +20,21 @@ from engine.precompute.outputs import Payload, load, tensor
 from engine.precompute.stages.base import (
     Cancelled,
     CancelledError,
-    Loading,
     Made,
     StageRunner,
     resolve_dtype,
 )
-from engine.precompute.steps import DecodeStep, StageSetup
+from engine.precompute.steps import DecodeStep
 
 
-class VideoDecodeStage(StageRunner[DecodeStep, Payload]):
+class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
     """Decodes video latents into MP4, or PNG for one frame."""
 
-    def __init__(self, setup: StageSetup, loading: Loading) -> None:
-        super().__init__(setup, loading)
-        self._checkpoint = Checkpoint.open(setup.checkpoint_path)
-        self._decoder: VideoDecoder | None = None
-
-    def open(self) -> None:
+    def load(self) -> VideoDecoder:
         """Load the video decoder."""
-        self._loaded()
-
-    def _loaded(self) -> VideoDecoder:
-        if self._decoder is None:
-            self.loading("video VAE decoder", str(self.device))
-            dtype = resolve_dtype(self.setup.dtype)
-            self._decoder = load_video_decoder(self._checkpoint, self.device, dtype)
-        return self._decoder
-
-    def close(self) -> None:
-        """Free it."""
-        self._decoder = None
+        self.loading("video VAE decoder", str(self.device))
+        dtype = resolve_dtype(self.setup.dtype)
+        return load_video_decoder(self.checkpoint, self.device, dtype)
 
     def prepare(self, step: DecodeStep) -> Payload:
         """Read the latents."""
@@ -65,7 +49,7 @@ class VideoDecodeStage(StageRunner[DecodeStep, Payload]):
             if cancelled():
                 raise CancelledError
             latents = tensor(payload, "latents")[None].to(self.device)
-            decoder = self._loaded()
+            decoder = self.model
             tiled = self.setup.vae_tiling
             pixels = tiled_decode(decoder, latents) if tiled else decoder.decode(latents)
             made.append(Made(payload={"frames": to_frames(pixels[0]), "fps": payload["fps"]}))
@@ -82,30 +66,16 @@ class VideoDecodeStage(StageRunner[DecodeStep, Payload]):
         return path
 
 
-class AudioDecodeStage(StageRunner[DecodeStep, Payload]):
+class AudioDecodeStage(StageRunner[DecodeStep, Payload, tuple[AudioDecoder, Vocoder]]):
     """Decodes audio latents into WAV, cut to the length that they were encoded from."""
 
-    def __init__(self, setup: StageSetup, loading: Loading) -> None:
-        super().__init__(setup, loading)
-        self._checkpoint = Checkpoint.open(setup.checkpoint_path)
-        self._models: tuple[AudioDecoder, Vocoder] | None = None
-
-    def open(self) -> None:
+    def load(self) -> tuple[AudioDecoder, Vocoder]:
         """Load the audio decoder and the vocoder."""
-        self._loaded()
-
-    def _loaded(self) -> tuple[AudioDecoder, Vocoder]:
-        if self._models is None:
-            self.loading("audio VAE decoder and vocoder", str(self.device))
-            self._models = (
-                load_audio_decoder(self._checkpoint, self.device),
-                load_vocoder(self._checkpoint, self.device),
-            )
-        return self._models
-
-    def close(self) -> None:
-        """Free them."""
-        self._models = None
+        self.loading("audio VAE decoder and vocoder", str(self.device))
+        return (
+            load_audio_decoder(self.checkpoint, self.device),
+            load_vocoder(self.checkpoint, self.device),
+        )
 
     def prepare(self, step: DecodeStep) -> Payload:
         """Read the latents."""
@@ -119,7 +89,7 @@ class AudioDecodeStage(StageRunner[DecodeStep, Payload]):
         for _, payload in zip(steps, prepared, strict=True):
             if cancelled():
                 raise CancelledError
-            decoder, vocoder = self._loaded()
+            decoder, vocoder = self.model
             samples = vocoder.synthesise(decoder.decode(tensor(payload, "latents").to(self.device)))
             length = round(float(payload["duration"]) * vocoder.sample_rate)
             made.append(
@@ -138,12 +108,6 @@ def to_frames(pixels: Tensor) -> Tensor:
     """Turn [3, F, H, W] in −1 … 1 into uint8 [F, H, W, 3] on the CPU."""
     scaled = (pixels.float().clamp(-1, 1) + 1) * 127.5
     return scaled.round().to(torch.uint8).permute(1, 2, 3, 0).contiguous().cpu()
-
-
-def exact_rate(fps: float) -> Fraction:
-    """Return the rational rate behind a float: 23.976… is 24000/1001."""
-    film = Fraction(round(fps) * 1000, 1001)
-    return film if abs(fps - film) < 1e-4 else Fraction(fps).limit_denominator(100_000)
 
 
 def _read(step: DecodeStep, number: str) -> Payload:

@@ -30,37 +30,26 @@ from engine.precompute.stages.base import (
 from engine.precompute.steps import StageSetup, TextStep
 
 
-class TextStage(StageRunner[TextStep, int]):
+class TextStage(StageRunner[TextStep, int, TextEncoder]):
     """Encodes prompts with the language model and the checkpoint's projection."""
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
         super().__init__(setup, loading)
         self.batch = setup.batch_size
-        self._checkpoint = Checkpoint.open(setup.checkpoint_path)
         self._folder = Path(setup.text_encoder)
         self._tokens = TokenCounter(self._folder)
-        self._widths = _widths(self._checkpoint)
-        self._encoder: TextEncoder | None = None
+        self._widths = _widths(self.checkpoint)
 
-    def open(self) -> None:
+    def load(self) -> TextEncoder:
         """Load the language model and the projection."""
-        self._loaded()
-
-    def _loaded(self) -> TextEncoder:
-        if self._encoder is None:
-            self.loading("text encoder", str(self.device))
-            self._encoder = TextEncoder.load(
-                self._folder,
-                self._checkpoint,
-                self.device,
-                eight_bit=self.setup.eight_bit,
-                dtype=resolve_dtype(self.setup.dtype),
-            )
-        return self._encoder
-
-    def close(self) -> None:
-        """Free them."""
-        self._encoder = None
+        self.loading("text encoder", str(self.device))
+        return TextEncoder.load(
+            self._folder,
+            self.checkpoint,
+            self.device,
+            eight_bit=self.setup.eight_bit,
+            dtype=resolve_dtype(self.setup.dtype),
+        )
 
     def prepare(self, step: TextStep) -> int:
         """Count the prompt's tokens."""
@@ -72,7 +61,7 @@ class TextStage(StageRunner[TextStep, int]):
         """Encode a batch of prompts."""
         if cancelled():
             raise CancelledError
-        embeds = self._loaded().encode(
+        embeds = self.model.encode(
             [step.prompt for step in steps],
             padding="full" if self.setup.padding == "full" else "trimmed",
             batch_size=len(steps),

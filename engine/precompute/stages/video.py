@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from engine.media.frames import FrameRequest, read_frames
-from engine.models.checkpoint import Checkpoint
 from engine.models.streaming import stream_encode
 from engine.models.tiling import tiled_encode
 from engine.models.video_config import encoder_config
@@ -31,29 +30,18 @@ _STREAM_FROM = 25
 _CHUNK = 16
 
 
-class VideoStage(StageRunner[VideoStep, Tensor]):
+class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
     """Encodes clips with the video VAE, exactly, in chunks where that saves memory."""
 
     def __init__(self, setup: StageSetup, loading: Loading) -> None:
         super().__init__(setup, loading)
         self.batch = setup.batch_size
-        self._checkpoint = Checkpoint.open(setup.checkpoint_path)
-        self._config = encoder_config(self._checkpoint.section("vae"), setup.checkpoint_path)
-        self._encoder: VideoEncoder | None = None
+        self._config = encoder_config(self.checkpoint.section("vae"), setup.checkpoint_path)
 
-    def open(self) -> None:
+    def load(self) -> VideoEncoder:
         """Load the video encoder."""
-        self._loaded()
-
-    def _loaded(self) -> VideoEncoder:
-        if self._encoder is None:
-            self.loading("video VAE encoder", str(self.device))
-            self._encoder = load_video_encoder(self._checkpoint, self.device, self._dtype)
-        return self._encoder
-
-    def close(self) -> None:
-        """Free it."""
-        self._encoder = None
+        self.loading("video VAE encoder", str(self.device))
+        return load_video_encoder(self.checkpoint, self.device, self._dtype)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -92,7 +80,7 @@ class VideoStage(StageRunner[VideoStep, Tensor]):
 
     def _encode(self, pixels: Tensor, cancelled: Cancelled) -> tuple[Tensor, str]:
         """Encode in the first way that fits the memory; all of them give the same latents."""
-        encoder = self._loaded()
+        encoder = self.model
         if self.setup.vae_tiling:
             return tiled_encode(encoder, pixels.to(self.device)), "feathered tiles (approximate)"
         frames = pixels.shape[2]
