@@ -176,6 +176,9 @@ class StageLoop:
         made: list[Made] = []
         problem: Exception | None = None
         try:
+            # Nothing is read any more after a cancel, so what was prepared may be nothing.
+            if self._pipe.cancelled():
+                raise CancelledError
             made = self._runner.make(
                 [work.step for work, _ in batch],
                 [prepared for _, prepared in batch],
