@@ -12,7 +12,6 @@ from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
 from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.output import make_view
-from ltx_tui.cli.plan import FLAGS as PLAN_FLAGS
 from ltx_tui.cli.plan import stages_option
 
 
@@ -26,8 +25,8 @@ from ltx_tui.cli.plan import stages_option
     show_default=True,
     help="Clips of each stage that are encoded again and compared; 0: only look at the files.",
 )
-@PLAN_FLAGS
-@opt.device
+@opt.job_options
+@opt.setting("video.reshape", "--reshape-mode")
 @opt.as_json
 def command(dataset: Path | None, stages: str | None, sample: int, **values: Any) -> int:
     """Verify the outputs that the original scripts made for DATASET, and keep them.

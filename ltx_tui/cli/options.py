@@ -199,6 +199,34 @@ text_options = group(
 )
 
 
+# What process-dataset, plan and adopt share, so that one command line serves all three.
+job_options = group(
+    buckets,
+    checkpoint,
+    text_encoder,
+    video_vae,
+    audio_vae,
+    setting(
+        "dataset.output_dir",
+        "--output-dir",
+        type=PATH,
+        default_words=".precomputed beside the dataset",
+        help="Folder that gets one folder for each kind of output.",
+    ),
+    video_column,
+    caption_column,
+    setting("dataset.reference_column", "--reference-column"),
+    setting("reference.downscale", "--reference-downscale-factor"),
+    setting("reference.temporal_scale", "--reference-temporal-scale-factor"),
+    text_options,
+    video_options,
+    audio,
+    setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
+    device,
+    any_key,
+)
+
+
 def audio_override(values: Mapping[str, object]) -> dict[str, object]:
     """Return what --with-audio and --skip-audio say.
 

@@ -26,36 +26,12 @@ stages_option = click.option(
     help="Only these: conditions, latents, audio_latents, reference_latents, decode.",
 )
 
-FLAGS = opt.group(
-    opt.buckets,
-    opt.checkpoint,
-    opt.text_encoder,
-    opt.video_vae,
-    opt.audio_vae,
-    opt.setting(
-        "dataset.output_dir",
-        "--output-dir",
-        type=opt.PATH,
-        default_words=".precomputed beside the dataset",
-        help="Folder of the outputs.",
-    ),
-    opt.video_column,
-    opt.caption_column,
-    opt.setting("dataset.reference_column", "--reference-column"),
-    opt.setting("reference.downscale", "--reference-downscale-factor"),
-    opt.setting("reference.temporal_scale", "--reference-temporal-scale-factor"),
-    opt.text_options,
-    opt.setting("video.reshape", "--reshape-mode"),
-    opt.video_options,
-    opt.audio,
-    opt.any_key,
-)
-
 
 @click.command("plan", epilog=EXIT_CODES)
 @opt.dataset_argument
 @stages_option
-@FLAGS
+@opt.job_options
+@opt.setting("video.reshape", "--reshape-mode")
 @opt.setting("run.decode", "--decode/--no-decode")
 @opt.overwrite
 @opt.as_json
