@@ -97,6 +97,10 @@ class AudioSection(_Section, frozen=True):
             description="A clip without sound: write nothing, write silence, or report it failed."
         ),
     ] = "skip"
+    durations: Annotated[
+        str,
+        Meta(description="Lengths for sounds without a picture, in seconds: 2.0;4.0; empty: none."),
+    ] = ""
 
 
 class TextSection(_Section, frozen=True):

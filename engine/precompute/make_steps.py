@@ -24,7 +24,8 @@ from engine.project import Project
 def output_path(stage: Stage, clip: ClipPlan) -> str:
     """Return where a clip's output lies inside the stage's folder."""
     suffix = stage.suffix
-    if suffix == ".mp4" and clip.kept is not None and clip.kept.bucket.frames == 1:
+    bucket = clip.kept.bucket if clip.kept is not None else None
+    if suffix == ".mp4" and bucket is not None and bucket.frames == 1:
         suffix = ".png"
     return clip.clip.output.with_suffix(suffix).as_posix()
 
@@ -100,7 +101,7 @@ def _video_step(
 ) -> VideoStep:
     clip, kept = plan.clip, plan.require()
     media, probe, window = clip.media, kept.probe, kept.window
-    size = (kept.bucket.width, kept.bucket.height)
+    size = (kept.picture.width, kept.picture.height)
     if stage is Stage.REFERENCE_LATENTS and kept.reference is not None:
         reference = kept.reference
         media, probe, window, size = (

@@ -10,7 +10,12 @@ import msgspec
 
 from engine.buckets import Bucket, parse_buckets
 from engine.dataset.clips import Clip, ClipSet, load_clips
-from engine.dataset.columns import ColumnMap, resolve_columns, unused_columns
+from engine.dataset.columns import (
+    ColumnMap,
+    find_column,
+    resolve_columns,
+    unused_columns,
+)
 from engine.dataset.manifest import Manifest, load_manifest
 from engine.errors import UsageError
 from engine.identity import FileIdentity, stat_identity
@@ -107,9 +112,14 @@ class Planner:
 
     def _columns(self, manifest: Manifest) -> ColumnMap:
         names = self.project.dataset
+        video = names.video_column
+        sounds = self.project.audio.durations and not find_column(manifest.columns, "video")
+        if not video and sounds:
+            # No picture anywhere: the sounds are the media.
+            video = names.audio_column or find_column(manifest.columns, "audio")
         return resolve_columns(
             manifest,
-            video=names.video_column,
+            video=video,
             caption=names.caption_column,
             reference=names.reference_column,
             audio=names.audio_column,
@@ -224,6 +234,8 @@ class Planner:
     ) -> tuple[Status, tuple[str, ...], str]:
         if clip.blocked is not None:
             return Status.BLOCKED, (clip.blocked.reason,), clip.blocked.remedy
+        if _lacks_picture(stage, clip):
+            return Status.SKIPPED, ("a sound without a picture",), ""
         if self._is_silent(stage, clip):
             return _silent(clip)
         path = self.folders[stage] / output
@@ -282,7 +294,7 @@ class Planner:
         return orphans
 
     def _coverage(self, clips: Sequence[ClipPlan]) -> dict[str, int]:
-        counts = Counter(str(clip.kept.bucket) for clip in clips if clip.kept is not None)
+        counts = Counter(_bucket(clip) for clip in clips)
         if not any(clip.probe is not None for clip in clips):
             return {}
         return {str(bucket): counts[str(bucket)] for bucket in self.buckets()}
@@ -295,7 +307,7 @@ class Planner:
             for problem in clip_set.problems
             if problem.severity == "warning"
         ]
-        used = {str(clip.kept.bucket) for clip in clips if clip.kept is not None}
+        used = {_bucket(clip) for clip in clips} - {""}
         if len(used) > 1:
             warnings.append(f"{len(used)} buckets are in use: the trainer's batch size must be 1")
         if Stage.AUDIO_LATENTS in stages and self.project.audio.silent == "skip":
@@ -351,6 +363,17 @@ def _stat(path: Path) -> FileIdentity | None:
         return stat_identity(path)
     except OSError:
         return None
+
+
+def _bucket(clip: ClipPlan) -> str:
+    kept = clip.kept
+    return str(kept.bucket) if kept is not None and kept.bucket is not None else ""
+
+
+def _lacks_picture(stage: Stage, clip: ClipPlan) -> bool:
+    if stage in (Stage.CONDITIONS, Stage.AUDIO_LATENTS, Stage.DECODED_AUDIO):
+        return False
+    return clip.require().bucket is None
 
 
 def _has_output(item: PlanItem) -> bool:

@@ -46,7 +46,7 @@ def main(file: Path) -> None:
 def _score(
     project: Project, clip: ClipPlan, folders: dict[Stage, Path], stage: VideoStage
 ) -> Score:
-    bucket = clip.require().bucket
+    bucket = clip.require().picture
     latents = tensor(load(folders[Stage.LATENTS] / clip.clip.output), "latents")
     files = [folders[one] / clip.clip.output for one in ENCODE_STAGES]
     decoded = folders[Stage.DECODED_VIDEOS] / output_path(Stage.DECODED_VIDEOS, clip)

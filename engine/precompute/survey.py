@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
 
 from engine.buckets import Bucket, choose
 from engine.dataset.clips import Clip
-from engine.errors import LtxError, MediaError
+from engine.errors import LtxError, MediaError, UsageError
 from engine.media.probe import PROBE_VERSION, Probe, probe
 from engine.media.selection import effective_fps, exact_rate, in_order, selection_count
 from engine.precompute.ledger import Ledger
@@ -44,15 +45,27 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a usable clip.
 
     Attributes:
+        bucket: None for a sound without a picture.
         audio: The clip's sound, its own or that of a separate file; None for a clip without.
         reference: None where the project uses no references.
     """
 
     probe: Probe
-    bucket: Bucket
+    bucket: Bucket | None
     window: Window
     audio: Probe | None = None
     reference: ReferencePlan | None = None
+
+    @property
+    def picture(self) -> Bucket:
+        """The bucket of a clip that has a picture.
+
+        Raises:
+            MediaError: It is a sound alone.
+        """
+        if self.bucket is None:
+            raise MediaError("a sound without a picture")
+        return self.bucket
 
 
 class ClipPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,13 +127,15 @@ def survey(
     probes: dict[Path, Probe | LtxError],
 ) -> list[ClipPlan]:
     """Decide for each clip which frames are kept and at which size, or why it cannot be used."""
-    return [_plan_clip(clip, project, buckets, probes) for clip in clips]
+    durations = parse_durations(project.audio.durations) if project.audio.enabled else ()
+    return [_plan_clip(clip, project, buckets, durations, probes) for clip in clips]
 
 
 def _plan_clip(
     clip: Clip,
     project: Project,
     buckets: Sequence[Bucket],
+    durations: Sequence[Fraction],
     probes: dict[Path, Probe | LtxError],
 ) -> ClipPlan:
     found = probes[clip.media]
@@ -128,6 +143,8 @@ def _plan_clip(
         return ClipPlan(clip=clip, blocked=Blocked(found.message, found.remedy))
     plan = ClipPlan(clip=clip, probe=found, warnings=tuple(w.text for w in found.warnings))
     try:
+        if found.kind == "audio":
+            return msgspec.structs.replace(plan, kept=_keep_sound(found, durations))
         kept = _keep(found, project, buckets)
         kept = _add_audio(kept, clip, project.audio, probes)
         if project.dataset.reference_column:
@@ -138,6 +155,47 @@ def _plan_clip(
         blocked = Blocked(error.message, error.remedy)
         return msgspec.structs.replace(plan, blocked=blocked)
     return msgspec.structs.replace(plan, kept=kept)
+
+
+def _keep_sound(found: Probe, durations: Sequence[Fraction]) -> Kept:
+    """Cut a sound without a picture to the longest of the project's lengths that it has."""
+    if not durations:
+        raise MediaError(
+            "a sound without a picture",
+            remedy='set audio.enabled and audio.durations, such as "2.0;4.0", to train on it, '
+            "or take it out",
+        )
+    fitting = [one for one in durations if one <= Fraction(found.duration)]
+    if not fitting:
+        raise MediaError(
+            f"too short: {found.duration:g} s, and the shortest length is "
+            f"{float(min(durations)):g} s",
+            remedy="add a shorter one to audio.durations, or take it out",
+        )
+    longest = max(fitting)
+    # A window of whole "frames" that lasts exactly as long.
+    window = Window(
+        start=0.0, frames=longest.numerator, fps=(longest.denominator, 1), resample=False
+    )
+    return Kept(probe=found, bucket=None, window=window, audio=found)
+
+
+def parse_durations(text: str) -> tuple[Fraction, ...]:
+    """Read lengths in seconds, such as "2.0;4.0", exactly.
+
+    Raises:
+        UsageError: One of them is no positive number.
+    """
+    durations = []
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        try:
+            duration = Fraction(part)
+        except (ValueError, ZeroDivisionError):
+            duration = Fraction(0)
+        if duration <= 0:
+            raise UsageError(f"{part!r} is no length in seconds", remedy="write them like 2.0;4.0")
+        durations.append(duration)
+    return tuple(durations)
 
 
 def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
@@ -222,8 +280,8 @@ def _plan_reference(
         path=clip.reference,
         probe=found,
         size=(
-            kept.bucket.width // project.reference.downscale,
-            kept.bucket.height // project.reference.downscale,
+            kept.picture.width // project.reference.downscale,
+            kept.picture.height // project.reference.downscale,
         ),
         window=Window(
             start=kept.window.start,
@@ -257,7 +315,7 @@ def outline(plan: ClipPlan) -> ClipOutline:
         fps=float(kept.window.rate) if kept else 0.0,
         duration=probe.duration if probe else 0.0,
         audio=kept is not None and kept.audio is not None,
-        bucket=str(kept.bucket) if kept else "",
+        bucket=str(kept.bucket) if kept and kept.bucket else "",
         kept=(
             (kept.window.start, kept.window.start + float(kept.window.duration))
             if kept

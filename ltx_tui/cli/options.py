@@ -178,6 +178,12 @@ video_options = group(
 audio = group(
     click.option("--with-audio", is_flag=True, help="Encode the sound too."),
     click.option("--skip-audio", is_flag=True, help="Leave the sound out."),
+    setting(
+        "audio.durations",
+        "--audio-durations",
+        metavar="SECONDS;SECONDS",
+        help="Lengths that sounds without a picture are cut to; turns sound on.",
+    ),
 )
 
 text_options = group(
@@ -237,6 +243,7 @@ def audio_override(values: Mapping[str, object]) -> dict[str, object]:
         raise UsageError(
             "--with-audio and --skip-audio cannot both be given", remedy="leave one of them out"
         )
-    if not values["with_audio"] and not values["skip_audio"]:
+    wanted = bool(values["with_audio"] or values.get("audio__durations"))
+    if not wanted and not values["skip_audio"]:
         return {}
-    return {"audio.enabled": bool(values["with_audio"])}
+    return {"audio.enabled": wanted and not values["skip_audio"]}

@@ -16,24 +16,14 @@ from ltx_tui.cli.session import read_project
 @click.command("process-dataset", epilog=EXIT_CODES)
 @opt.dataset_argument
 @opt.job_options
-@click.option(
-    "--audio-durations",
-    metavar="SECONDS;SECONDS",
-    help="Buckets for sound without picture: not supported yet.",
-)
 @opt.setting("run.decode", "--decode/--no-decode")
 @opt.overwrite
 @opt.as_json
-def command(dataset: Path | None, audio_durations: str | None, **values: Any) -> int:
+def command(dataset: Path | None, **values: Any) -> int:
     """Encode captions, videos and sound of DATASET into .precomputed/.
 
     DATASET is a .json, .jsonl or .csv file; without it, the project.toml here or above names it.
     An option wins over project.toml. Only what `ltx-tui plan` calls missing or stale is encoded.
     """
-    if audio_durations is not None:
-        raise click.UsageError(
-            "--audio-durations (training on sound without picture) is not supported yet; "
-            "leave it out to encode the sound of the videos with --with-audio"
-        )
     project = read_project(dataset, opt.overrides(values) | opt.audio_override(values))
     return run_stages(project, None, values)

@@ -83,7 +83,6 @@ def test_help_lines_fit_80_columns() -> None:
         (("plan", "--no-such"), "--no-such"),
         (("process-dataset", "data.json", "--device", "gpu7"), "'gpu7' is no device"),
         (("process-dataset", "data.json", "--with-audio", "--skip-audio"), "cannot both"),
-        (("process-dataset", "data.json", "--audio-durations", "2.0"), "not supported yet"),
         (("process-dataset", "nowhere.json"), "no such file"),
         (("process-dataset",), "ltx-tui init"),
         (("process-dataset", "data.json", *MODELS), "--resolution-buckets 960x544x49, or set"),

@@ -19,7 +19,13 @@ from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Plan, Status
 from engine.project import Project, apply_overrides
 from tests.jobs import ending, failed, made, outputs, project_of, run, statuses
-from tests.small_set import BUCKETS, CAPTIONS, make_small_set, write_clip, write_dataset
+from tests.small_set import (
+    BUCKETS,
+    CAPTIONS,
+    make_small_set,
+    write_clip,
+    write_dataset,
+)
 
 ENCODE = (Stage.CONDITIONS, Stage.LATENTS, Stage.AUDIO_LATENTS)
 
