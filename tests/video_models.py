@@ -51,6 +51,19 @@ SHALLOW = {
     "decoder_blocks": blocks(*[("res_x", 1), ("compress_all", UP)] * 3, ("res_x", 1)),
 }
 
+# As no published model is: reflected borders, other strides first, a block list with nothing in it.
+ODD = {
+    "latent_channels": 16,
+    "patch_size": 2,
+    "spatial_padding_mode": "reflect",
+    "latent_log_var": "per_channel",
+    "encoder_blocks": blocks(
+        ("res_x", 1), ("compress_space_res", {"multiplier": 2}), ("res_x", 0),
+        ("compress_all_res", {"multiplier": 4}), ("res_x", 2),
+        ("compress_time_res", {"multiplier": 1}), ("res_x", 1),
+    ),
+}  # fmt: skip
+
 
 @torch.no_grad()
 def randomise(model: M, seed: int = 0) -> M:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from engine.models.video_blocks import StreamState
+from engine.models.stream_state import StreamState
 from engine.models.video_vae import VideoEncoder
 
 
@@ -23,6 +23,8 @@ def stream_encode(
     *,
     frames: int | None = None,
     state: StreamState | None = None,
+    lean: bool = False,
+    offload: bool = False,
 ) -> Tensor:
     """Encode a clip chunk by chunk; the latents are those of `encoder.encode(clip)`.
 
@@ -34,6 +36,9 @@ def stream_encode(
             takes one more.
         frames: F, needed where `clip` is not a tensor.
         state: Reused if given; it is cleared before and after.
+        lean: Use buffers again in place, which takes less memory.
+        offload: Lean, and hold between chunks in host memory what is kept of the frames so far;
+            takes least memory. The clip's first frame is then a step of its own.
 
     Returns:
         Latents [B, 128, 1 + (F − 1) / 8, H / 32, W / 32] on the encoder's device, in its dtype.
@@ -46,15 +51,17 @@ def stream_encode(
     elif frames is None:
         raise ValueError("the number of frames must be given for a clip that arrives in parts")
     state = state or StreamState()
-    state.clear()
+    state.choose(lean=lean, offload=offload)
     out: Tensor | None = None
-    done = 0
+    done = arrived = 0
     try:
-        for pixels in _chunks(clip, chunk, encoder.config.scale_factors[1]):
+        for pixels in _chunks(clip, chunk, encoder.config.scale_factors[1], alone=state.offload):
             if out is None:
                 whole = torch.Size((*pixels.shape[:2], frames, *pixels.shape[3:]))
                 shape = encoder.latent_shape(whole)
                 out = torch.empty(shape, dtype=encoder.dtype, device=encoder.device)
+            arrived += pixels.shape[2]
+            state.last = arrived >= frames
             latents = encoder.encode(pixels, state)
             if done + latents.shape[2] > out.shape[2]:
                 raise ValueError(f"more than the {frames} frames announced arrived")
@@ -67,17 +74,23 @@ def stream_encode(
     return out
 
 
-def _chunks(clip: Tensor | Iterable[Tensor], chunk: int, factor: int) -> Iterator[Tensor]:
-    """Yield 1 + chunk frames, then chunk frames at a time; the last part may be shorter."""
+def _chunks(
+    clip: Tensor | Iterable[Tensor], chunk: int, factor: int, *, alone: bool
+) -> Iterator[Tensor]:
+    """Yield 1 + chunk frames, then chunk frames at a time; the last part may be shorter.
+
+    With `alone` the first part is a single frame.
+    """
     if chunk < factor or chunk % factor:
         raise ValueError(f"chunk is {chunk}; a positive multiple of {factor} is expected")
+    first = 1 if alone else chunk + 1
     if isinstance(clip, Tensor):
-        yield clip[:, :, : chunk + 1]
-        for start in range(chunk + 1, clip.shape[2], chunk):
+        yield clip[:, :, :first]
+        for start in range(first, clip.shape[2], chunk):
             yield clip[:, :, start : start + chunk]
         return
     waiting: list[Tensor] = []
-    missing = chunk + 1
+    missing = first
     for arrived in clip:
         part = arrived
         while part.shape[2]:
@@ -87,6 +100,8 @@ def _chunks(clip: Tensor | Iterable[Tensor], chunk: int, factor: int) -> Iterato
             if not missing:
                 ready, waiting = _joined(waiting), []
                 yield ready
+                # Or it would stay until there is the next one.
+                del ready
                 missing = chunk
     if waiting:
         yield _joined(waiting)

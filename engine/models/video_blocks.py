@@ -12,44 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.models.stream_state import StreamState
 from engine.models.video_config import Block, Padding
 
 _EPS = 1e-8
 _KERNEL = 3
-
-
-class StreamState:
-    """What the frames so far leave behind when a clip is encoded in chunks.
-
-    A causal convolution needs its last two input frames, and a block that halves the frame rate
-    needs to know whether the clip has begun. One state belongs to one clip at a time; `clear`
-    makes it ready for the next one.
-
-    Attributes:
-        started: Whether a first chunk has been through the encoder.
-    """
-
-    def __init__(self) -> None:
-        self.started = False
-        self._kept: dict[nn.Module, Tensor] = {}
-
-    def take(self, module: nn.Module) -> Tensor | None:
-        """Hand over the frames kept for `module`; None before the first chunk."""
-        return self._kept.pop(module, None)
-
-    def keep(self, module: nn.Module, frames: Tensor) -> None:
-        """Keep `frames` for the next chunk, as a copy: a view would hold the whole chunk."""
-        self._kept[module] = frames.clone()
-
-    def clear(self) -> None:
-        """Forget the clip and free what was kept."""
-        self._kept.clear()
-        self.started = False
-
-    @property
-    def kept_bytes(self) -> int:
-        """Bytes of the frames kept now."""
-        return sum(frames.nbytes for frames in self._kept.values())
 
 
 class TimeConv3d(nn.Module):
@@ -74,8 +41,30 @@ class TimeConv3d(nn.Module):
         padded = self._with_history(x, state) if self.causal else _with_both_ends(x)
         return cast("Tensor", self.conv(padded))
 
+    def active_behind_history(self, x: Tensor, state: StreamState) -> Tensor:
+        """Return what the convolution takes while streaming, for the input `activate(x)`.
+
+        Norm and SiLU are written straight behind the two frames that came before, in steps that
+        round as those of `activate` do.
+
+        Returns:
+            [B, C, F + 2, H, W]; `x` is not changed.
+        """
+        kept = _KERNEL - 1
+        # Before there is a buffer, since this takes as much memory for a moment.
+        scale = _root_mean_square(x)
+        padded = x.new_empty(*x.shape[:2], kept + x.shape[2], *x.shape[3:])
+        torch.div(x, scale, out=padded[:, :, kept:])
+        # In one piece, whatever there is in front: SiLU rounds otherwise at the ends of pieces.
+        functional.silu(padded, inplace=True)
+        before = state.take(self, x.device)
+        padded[:, :, :kept] = padded[:, :, kept : kept + 1] if before is None else before
+        del before
+        state.keep(self, padded[:, :, -kept:])
+        return padded
+
     def _with_history(self, x: Tensor, state: StreamState | None) -> Tensor:
-        before = state.take(self) if state is not None else None
+        before = state.take(self, x.device) if state is not None else None
         if before is None:
             before = x[:, :, :1].expand(-1, -1, _KERNEL - 1, -1, -1)
         padded = torch.cat((before, x), dim=2)
@@ -93,10 +82,21 @@ class ResidualBlock(nn.Module):
         self.conv2 = TimeConv3d(channels, channels, padding=padding, causal=causal)
 
     def forward(self, x: Tensor, state: StreamState | None = None) -> Tensor:
-        """Return a tensor like `x`."""
+        """Return a tensor like `x`; while streaming leanly, `x` itself with other values."""
+        if state is not None and state.lean:
+            return self._added_to(x, state)
         # No names for what comes between: each tensor is freed as soon as the next one is there.
         hidden = self.conv2(activate(self.conv1(activate(x), state)), state)
         return x + cast("Tensor", hidden)
+
+    def _added_to(self, x: Tensor, state: StreamState) -> Tensor:
+        hidden = x
+        for conv in (self.conv1, self.conv2):
+            padded = conv.active_behind_history(hidden, state)
+            del hidden
+            hidden = conv.conv(padded)
+            del padded
+        return x.add_(hidden)
 
 
 class ResidualBlocks(nn.Module):
@@ -194,7 +194,7 @@ def activate(x: Tensor) -> Tensor:
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Return x / sqrt(mean over channels of x² + 1e−8)."""
-    return x / torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + _EPS)
+    return x / _root_mean_square(x)
 
 
 def fold(x: Tensor, stride: tuple[int, int, int]) -> Tensor:
@@ -223,6 +223,10 @@ def unpatchify(x: Tensor, size: int) -> Tensor:
     b, _, frames, height, width = x.shape
     patches = x.reshape(b, -1, size, size, frames, height, width).permute(0, 1, 4, 5, 3, 6, 2)
     return patches.reshape(b, -1, frames, height * size, width * size)
+
+
+def _root_mean_square(x: Tensor) -> Tensor:
+    return torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + _EPS)
 
 
 def _with_both_ends(x: Tensor) -> Tensor:

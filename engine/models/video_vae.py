@@ -6,17 +6,18 @@ encoding are the same modules: a `StreamState` makes the difference.
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from engine.models.checkpoint import Checkpoint
+from engine.models.stream_state import StreamState
 from engine.models.video_blocks import (
     ChannelStatistics,
     Downsample,
     ResidualBlocks,
-    StreamState,
     TimeConv3d,
     Upsample,
     activate,
@@ -31,6 +32,8 @@ from engine.models.video_config import (
 )
 from engine.models.weights import load_into
 
+# Frames at a time through the blocks at full frame rate, when memory is shortest.
+_PIECE = 2
 _STATISTICS = ("per_channel_statistics.mean-of-means", "per_channel_statistics.std-of-means")
 
 
@@ -165,6 +168,10 @@ class _EncoderLayers(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size
+        # Those before the first one that halves time.
+        self.full_rate_blocks = sum(
+            1 for _ in itertools.takewhile(lambda block: block.stride[0] == 1, config.blocks)
+        )
         padding, width = config.padding, config.latent_channels
         self.conv_in = TimeConv3d(
             config.in_channels * config.patch_size**2, width, padding=padding, causal=True
@@ -181,10 +188,27 @@ class _EncoderLayers(nn.Module):
         self.conv_out = TimeConv3d(width, config.out_channels, padding=padding, causal=True)
 
     def forward(self, pixels: Tensor, state: StreamState | None) -> Tensor:
-        x = self.conv_in(patchify(pixels, self.patch_size), state)
-        for block in self.down_blocks:
+        if state is not None and state.offload:
+            x = self._in_pieces(pixels, state)
+        else:
+            x = self._at_full_rate(pixels, state)
+        for block in self.down_blocks[self.full_rate_blocks :]:
             x = block(x, state)
         return cast("Tensor", self.conv_out(activate(x), state))
+
+    def _in_pieces(self, pixels: Tensor, state: StreamState) -> Tensor:
+        is_last, done = state.last, []
+        for start in range(0, pixels.shape[2], _PIECE):
+            state.last = is_last and start + _PIECE >= pixels.shape[2]
+            done.append(self._at_full_rate(pixels[:, :, start : start + _PIECE], state))
+        state.last = is_last
+        return torch.cat(done, dim=2)
+
+    def _at_full_rate(self, pixels: Tensor, state: StreamState | None) -> Tensor:
+        x = self.conv_in(patchify(pixels, self.patch_size), state)
+        for block in self.down_blocks[: self.full_rate_blocks]:
+            x = block(x, state)
+        return cast("Tensor", x)
 
 
 class _DecoderLayers(nn.Module):

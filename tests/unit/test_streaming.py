@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.models.stream_state import StreamState
 from engine.models.streaming import stream_encode
-from engine.models.video_blocks import StreamState
 from engine.models.video_config import encoder_config
 from engine.models.video_vae import VideoEncoder
 from tests.memory import peak_live_bytes
