@@ -1,24 +1,51 @@
-"""The one door for a user interface: plan, run, adopt, decode. Never imports torch."""
+"""The one door for a user interface, and for Python. Never imports torch.
+
+`Engine` plans in this process, and has jobs done by the project's worker, which it starts when
+there is none. Closing it changes nothing that runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from engine.errors import ProjectError, UsageError
-from engine.events import AnyEvent, Scanning
+from engine.events import AnyEvent
+from engine.memory.monitor import MemorySample, Monitor
+from engine.memory.peaks import Peak
 from engine.precompute.layout import Stage, stage_folders
-from engine.precompute.ledger import Ledger, run_lock
-from engine.precompute.plan import Job, Planner
+from engine.precompute.ledger import Ledger
+from engine.precompute.outlook import outlook
+from engine.precompute.plan import Planner
 from engine.precompute.plan_types import Plan
+from engine.precompute.status import Ask
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
-from engine.worker.adopt import AdoptJob
-from engine.worker.decode_folder import DecodeFolders
-from engine.worker.foreground import ForegroundJob
+from engine.worker.foreground import Foreground
+from engine.worker.journal import Journal
+from engine.worker.link import Link
+from engine.worker.lock import WorkerInfo
+from engine.worker.protocol import (
+    AskMemory,
+    CancelJob,
+    ListJobs,
+    News,
+    Pause,
+    Resume,
+    Retry,
+    Start,
+)
+from engine.worker.spec import JobInfo, JobSpec, clips_of
 
-# Scanning is told this often, in seconds.
-_SCAN_INTERVAL = 0.25
+T = TypeVar("T")
+
+# A worker ends by itself after so many seconds without work and clients.
+IDLE = 60.0
+# While it follows a job, a client starts so many workers anew before it gives up.
+_RESTARTS = 3
 
 
 def open_project(start: Path) -> Project:
@@ -43,18 +70,33 @@ def open_project(start: Path) -> Project:
 
 
 class Engine:
-    """A project's engine; an exec'd child process holds the models."""
+    """A project's engine."""
 
-    def __init__(self, project: Project, *, folders: Mapping[Stage, Path] | None = None) -> None:
-        """Take a project.
+    def __init__(
+        self,
+        project: Project,
+        *,
+        folders: Mapping[Stage, Path] | None = None,
+        idle: float = IDLE,
+    ) -> None:
+        """Take a project; nothing is started.
 
         Args:
             project: The settings.
             folders: Where stages write that do not write under the project's output folder.
+            idle: Seconds after which a worker that this starts ends by itself.
         """
         self.project = project
         self.folders = stage_folders(project.output_dir, folders)
-        self._job: ForegroundJob | AdoptJob | DecodeFolders | None = None
+        self._moved = dict(folders or {})
+        self._link = Link(project.state_dir, idle)
+
+    @property
+    def warning(self) -> str:
+        """What whoever started a worker should know, such as that it ends at logout."""
+        return self._link.warning
+
+    # Plans and specs
 
     @property
     def default_stages(self) -> tuple[Stage, ...]:
@@ -77,86 +119,86 @@ class Engine:
         stages: Sequence[Stage] | None = None,
         *,
         overwrite: bool = False,
+        only: Iterable[str] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> Plan:
-        """Return what a run would do; blocks while media are probed.
+        """Return what a run would do; blocks while media are probed, so call it in a thread.
+
+        Args:
+            stages: Which; by default those that the project asks for.
+            overwrite: As if everything were to be made again.
+            only: Names of the clips to look at; all if empty.
+            progress: Told (done, total) while media are probed.
 
         Raises:
             LtxError: The dataset, a bucket or a model path is unusable as a whole.
         """
         with Ledger(self.project.state_dir) as ledger:
             planner = Planner(self.project, self.folders, ledger)
-            wanted = self._stages(stages)
-            return planner.make(wanted, overwrite=overwrite, progress=progress).plan
+            ask = Ask(overwrite=overwrite, only=frozenset(only))
+            plan = planner.make(self._stages(stages), ask, progress=progress).plan
+            journal = Journal(ledger.database)
 
-    async def run(
-        self, stages: Sequence[Stage] | None = None, *, overwrite: bool = False
-    ) -> AsyncIterator[AnyEvent]:
-        """Plan, then do exactly the plan; the last event is `JobDone`.
+            def known(title: str, stage: Stage) -> Sequence[Peak]:
+                return journal.peaks(title, planner.facts.model(stage))
+
+            found = outlook(self.project, plan, Monitor().sample(), known)
+            return msgspec.structs.replace(plan, outlooks=found)
+
+    def encoding(
+        self,
+        stages: Sequence[Stage] | None = None,
+        *,
+        overwrite: bool = False,
+        only: Iterable[str] = (),
+    ) -> JobSpec:
+        """Return the job that plans, then does exactly the plan.
+
+        Args:
+            stages: Which; by default those that the project asks for.
+            overwrite: Make everything again.
+            only: Names of the clips to do; all if empty.
 
         Raises:
-            LtxError: Something that stops the whole job: an unusable dataset or model, a full
-                disk, another run in the same project.
+            UsageError: The stages make no sense for the project.
         """
-        with run_lock(self.project.state_dir), Ledger(self.project.state_dir) as ledger:
-            planner = Planner(self.project, self.folders, ledger)
-            planning = _Planning(planner, self._stages(stages), overwrite=overwrite)
-            async for event in planning.events():
-                yield event
-            job = ForegroundJob(planner, ledger, self.project.state_dir)
-            self._job = job
-            try:
-                async for event in job.run(planning.job):
-                    yield event
-            finally:
-                self._job = None
+        return JobSpec(
+            kind="encode",
+            project=self.project,
+            stages=self._stages(stages),
+            folders=self._moved,
+            overwrite=overwrite,
+            only=clips_of(only),
+        )
 
-    async def adopt(
-        self, stages: Sequence[Stage] | None = None, *, sample: int = 4
-    ) -> AsyncIterator[AnyEvent]:
-        """Verify outputs of another tool against the dataset, and record those that hold.
+    def adopting(self, stages: Sequence[Stage] | None = None, *, sample: int = 4) -> JobSpec:
+        """Return the job that verifies outputs of another tool and records those that hold.
 
         Args:
             stages: Which; by default those of the project that write tensors.
             sample: How many a stage are encoded again and compared.
 
         Raises:
-            LtxError: As `run`.
+            UsageError: The stages make no sense for the project.
         """
-        wanted = [stage for stage in self._stages(stages) if not stage.is_decode]
-        with run_lock(self.project.state_dir), Ledger(self.project.state_dir) as ledger:
-            planner = Planner(self.project, self.folders, ledger)
-            planning = _Planning(planner, wanted, overwrite=False)
-            async for event in planning.events():
-                yield event
-            job = AdoptJob(planner, ledger, self.project.state_dir)
-            self._job = job
-            try:
-                async for event in job.run(planning.job, sample=sample):
-                    yield event
-            finally:
-                self._job = None
+        wanted = tuple(stage for stage in self._stages(stages) if not stage.is_decode)
+        return JobSpec(
+            kind="adopt",
+            project=self.project,
+            stages=wanted,
+            folders=self._moved,
+            sample=sample,
+        )
 
-    async def decode_folder(
-        self, latents: Path, out: Path, *, audio_latents: Path | None = None
-    ) -> AsyncIterator[AnyEvent]:
-        """Decode every latents file of a folder, and of a folder of audio latents.
-
-        Raises:
-            LtxError: A folder is missing or empty, or a model is unusable.
-        """
-        job = DecodeFolders(self.project)
-        self._job = job
-        try:
-            async for event in job.run(latents, out, audio_latents):
-                yield event
-        finally:
-            self._job = None
-
-    async def cancel(self) -> None:
-        """Stop at the next safe point; a second call ends the encoder at once."""
-        if self._job is not None:
-            await self._job.cancel()
+    def decoding(self, latents: Path, out: Path, *, audio_latents: Path | None = None) -> JobSpec:
+        """Return the job that decodes all latents of a folder, and of one of audio latents."""
+        return JobSpec(
+            kind="decode",
+            project=self.project,
+            latents=latents.absolute(),
+            out=out.absolute(),
+            audio_latents=audio_latents.absolute() if audio_latents is not None else None,
+        )
 
     def _stages(self, stages: Sequence[Stage] | None) -> tuple[Stage, ...]:
         wanted = self.default_stages if stages is None else tuple(stages)
@@ -169,33 +211,138 @@ class Engine:
             )
         return wanted
 
+    # Jobs of the worker
 
-class _Planning:
-    """Makes a plan in a thread, and tells of the scanning."""
+    async def start(self, spec: JobSpec | None = None) -> JobInfo:
+        """Have a job done; one that does the very same already is returned instead.
 
-    def __init__(self, planner: Planner, stages: Sequence[Stage], *, overwrite: bool) -> None:
-        self._planner = planner
-        self._stages = stages
-        self._overwrite = overwrite
-        self._seen = (0, 0)
-        self.job: Job
+        Args:
+            spec: From `encoding` and its siblings; by default all that the project asks for.
 
-    async def events(self) -> AsyncIterator[AnyEvent]:
-        task = asyncio.create_task(
-            asyncio.to_thread(
-                self._planner.make,
-                self._stages,
-                overwrite=self._overwrite,
-                progress=self._progress,
-            )
-        )
-        told = (0, 0)
-        while not task.done():
-            await asyncio.wait([task], timeout=_SCAN_INTERVAL)
-            if self._seen != told:
-                told = self._seen
-                yield Scanning(done=told[0], total=told[1])
-        self.job = task.result()
+        Raises:
+            LtxError: The worker does not start, or refuses.
+        """
+        return await self._link.ask(Start(spec=spec or self.encoding()), JobInfo)
 
-    def _progress(self, done: int, total: int) -> None:
-        self._seen = (done, total)
+    async def pause(self, job: int = 0) -> JobInfo:
+        """Hold a job after the clips in hand, and free the device; 0 is the one that runs.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return await self._link.ask(Pause(job=job), JobInfo)
+
+    async def resume(self, job: int = 0) -> JobInfo:
+        """Go on with a paused, failed or cancelled job; 0 is the latest.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return await self._link.ask(Resume(job=job), JobInfo)
+
+    async def cancel(self, job: int = 0) -> JobInfo:
+        """End a job after the clips in hand; asked again, at once. 0 is the one that runs.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return await self._link.ask(CancelJob(job=job), JobInfo)
+
+    async def retry(self, job: int = 0, clips: Iterable[str] = ()) -> JobInfo:
+        """Try again what a job gave up; return the new job.
+
+        Args:
+            job: Which; 0 is the latest in which clips failed.
+            clips: Names of clips; all that failed if empty.
+
+        Raises:
+            UsageError: None of them failed.
+        """
+        return await self._link.ask(Retry(job=job, clips=tuple(clips)), JobInfo)
+
+    async def jobs(self) -> tuple[JobInfo, ...]:
+        """Return all jobs, the oldest first; starts no worker.
+
+        Raises:
+            LtxError: The journal cannot be read.
+        """
+        answer = await self._link.ask_if_there(ListJobs(), tuple[JobInfo, ...])
+        if answer is not None:
+            return answer
+        return await asyncio.to_thread(self._jobs_of_journal)
+
+    def _jobs_of_journal(self) -> tuple[JobInfo, ...]:
+        if not (self.project.state_dir / "journal.db").exists():
+            return ()
+        with Ledger(self.project.state_dir) as ledger:
+            return tuple(Journal(ledger.database).jobs())
+
+    async def memory(self) -> MemorySample:
+        """Return the memory now, as the worker sees it, or else this process."""
+        answer = await self._link.ask_if_there(AskMemory(), MemorySample)
+        if answer is not None:
+            return answer
+        return await asyncio.to_thread(Monitor().sample)
+
+    async def worker(self) -> WorkerInfo | None:
+        """Return the worker of this project, if there is one.
+
+        Raises:
+            LtxError: It runs on another machine, or is another user's.
+        """
+        return await self._link.worker()
+
+    async def stop_worker(self, *, now: bool = False) -> bool:
+        """End the worker, of whatever version; return whether there was one.
+
+        A job that runs stays in the journal, and the next worker goes on with it.
+
+        Args:
+            now: Without waiting for the clips in hand.
+
+        Raises:
+            LtxError: It runs on another machine, or is another user's.
+        """
+        return await self._link.stop(now=now)
+
+    def events(self, *, start: bool = True) -> AsyncGenerator[News]:
+        """Yield what happens in the project: a `Snapshot` first, then changes to it.
+
+        It ends when the worker does, with a `Goodbye` unless it was killed. A snapshot may come
+        again, for a client that was too slow to be told every change. Several may watch at once.
+
+        Args:
+            start: Start a worker if there is none; otherwise nothing is yielded then.
+
+        Raises:
+            LtxError: The worker does not start, or is of another version.
+        """
+        return self._link.events(start=start)
+
+    def follow(self, job: int) -> AsyncGenerator[AnyEvent]:
+        """Yield the events of a job from where it stands now to its end.
+
+        A worker that dies meanwhile is replaced, and told of in a `Notice`. What was missed is
+        made up for by a `Standing`. The last event is `JobDone`; a job that is paused ends the
+        iteration without one.
+
+        Raises:
+            LtxError: The job stopped as a whole, there is no such job, or workers keep dying.
+        """
+        return self._link.follow(job)
+
+    async def close(self) -> None:
+        """Hang up; nothing that runs is changed by it."""
+        await self._link.close()
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # In this process
+
+    def foreground(self, spec: JobSpec | None = None) -> Foreground:
+        """Return a job that runs in this process instead of the worker."""
+        return Foreground(spec or self.encoding())

@@ -260,7 +260,12 @@ def _room(project: Project, machine: Machine | None, weights: int) -> Iterator[C
     """Warn when the text encoder, the largest model by far, does not fit."""
     if machine is None:
         return
-    device = project.run.device
+    needed = weights // 2 if project.text.eight_bit else weights
+    for device in dict.fromkeys(project.run.device.split(",")):
+        yield from _room_on(device.strip(), machine, needed)
+
+
+def _room_on(device: str, machine: Machine, needed: int) -> Iterator[Check]:
     on_gpu = machine.gpus and device not in ("cpu", "mps")
     index = int(device.partition(":")[2] or 0) if on_gpu else 0
     if on_gpu and index >= len(machine.gpus):
@@ -268,7 +273,6 @@ def _room(project: Project, machine: Machine | None, weights: int) -> Iterator[C
         yield _warning("device", device, f"there is no such GPU; torch sees {count}")
         return
     free = machine.gpus[index].free if on_gpu else psutil.virtual_memory().available
-    needed = weights // 2 if project.text.eight_bit else weights
     if needed > free:
         yield _warning(
             "device",

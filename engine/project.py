@@ -13,17 +13,21 @@ import msgspec
 from engine.errors import ProjectError
 from engine.files import atomic_write
 from engine.settings import (
+    CLIPS,
+    CLIPS_LINES,
     KEYS,
     SECTIONS,
     AudioSection,
     DatasetSection,
     Key,
+    MemorySection,
     ModelsSection,
     ReferenceSection,
     RunSection,
     TextSection,
     VideoSection,
 )
+from engine.text import visible
 
 PROJECT_FILE = "project.toml"
 STATE_FOLDER = ".ltx-tui"
@@ -36,6 +40,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         root: The project's folder, absolute; relative paths are taken from it.
         file: The project.toml that was read, or None.
+        clips: Buckets of single clips, "WxHxF" by media path; they go before `video.buckets`.
     """
 
     root: Path
@@ -47,6 +52,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     text: TextSection = TextSection()
     reference: ReferenceSection = ReferenceSection()
     run: RunSection = RunSection()
+    memory: MemorySection = MemorySection()
+    clips: dict[str, str] = {}
 
     @classmethod
     def defaults(cls, root: Path) -> Project:
@@ -62,6 +69,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def output_dir(self) -> Path:
         """The folder that gets one folder a stage, absolute."""
         return self._path(self.dataset.output_dir) or self.dataset_path.parent / ".precomputed"
+
+    @property
+    def own_buckets(self) -> dict[str, str]:
+        """`clips` by the names that are shown, with control characters as escapes."""
+        return {visible(name): bucket for name, bucket in self.clips.items()}
 
     @property
     def checkpoint_path(self) -> Path | None:
@@ -139,10 +151,17 @@ def apply_overrides(project: Project, values: Mapping[str, object]) -> Project:
     return msgspec.structs.replace(project, **sections)
 
 
-def update_project(path: Path, values: Mapping[str, object]) -> Project:
+def update_project(
+    path: Path, values: Mapping[str, object], *, clips: Mapping[str, str | None] | None = None
+) -> Project:
     """Set keys in a project.toml; comments, order and all other bytes stay. None is skipped.
 
     A file that does not exist is made, with every key and its line of explanation.
+
+    Args:
+        path: The file.
+        values: By full name, such as "video.buckets".
+        clips: Buckets of single clips by media path; None takes a clip's own bucket away.
 
     Raises:
         ProjectError: The file is not usable as it is, a key is unknown or a value wrong; nothing
@@ -160,6 +179,12 @@ def update_project(path: Path, values: Mapping[str, object]) -> Project:
         if value is not None:
             section = document.setdefault(key.section, tomlkit.table())
             section[key.name] = _convert(key, value, path)
+    for name, bucket in (clips or {}).items():
+        if bucket is not None:
+            table = document.setdefault(CLIPS, tomlkit.table())
+            table[name] = _clip_bucket(name, bucket, path)
+        elif name in document.get(CLIPS, {}):
+            del document[CLIPS][name]
     text = tomlkit.dumps(document)
     project = _from_text(text, path)
     try:
@@ -202,6 +227,7 @@ def example_toml() -> str:
             f"# {key.description}{choices}",
             f"{key.name} = {tomlkit.item(key.default).as_string()}",
         ]
+    lines += ["", f"[{CLIPS}]", *CLIPS_LINES]
     return "\n".join(lines) + "\n"
 
 
@@ -227,11 +253,14 @@ def _from_text(text: str, file: Path) -> Project:
         raise ProjectError(
             f"is not valid TOML: {error}", remedy="mend that line", file=file
         ) from error
-    sections = {}
+    sections: dict[str, object] = {}
     for name, keys in data.items():
+        if name == CLIPS and isinstance(keys, dict):
+            sections[name] = {clip: _clip_bucket(clip, value, file) for clip, value in keys.items()}
+            continue
         struct = SECTIONS.get(name)
         if struct is None or not isinstance(keys, dict):
-            raise _unknown(name, file, section=struct is not None)
+            raise _unknown(name, file, section=struct is not None or name == CLIPS)
         sections[name] = struct(
             **{
                 key: _convert(_key(f"{name}.{key}", file), value, file)
@@ -246,6 +275,18 @@ def _key(full_name: str, file: Path | None) -> Key:
     if key is None:
         raise _unknown(full_name, file)
     return key
+
+
+def _clip_bucket(clip: str, value: object, file: Path) -> str:
+    """Return the bucket of one clip as text; whether it can be used the plan says of that clip."""
+    if not isinstance(value, str):
+        raise ProjectError(
+            f"expected a text such as '960x544x49', got {type(value).__name__}",
+            remedy="write WxHxF in quotes, and a path with dots or spaces as well",
+            file=file,
+            column=f"{CLIPS}.{visible(clip)}",
+        )
+    return value
 
 
 def _convert(key: Key, value: object, file: Path | None) -> object:
@@ -282,7 +323,8 @@ def _unknown(name: str, file: Path | None, *, section: bool = False) -> ProjectE
         for key in KEYS.values()
         if key.name == near
     ]
-    sections = [f"[{near}]" for near in difflib.get_close_matches(name, SECTIONS, n=1)]
+    tables = [*SECTIONS, CLIPS]
+    sections = [f"[{near}]" for near in difflib.get_close_matches(name, tables, n=1)]
     guesses = elsewhere or sections or close
     remedy = f"did you mean {' or '.join(guesses)}?" if guesses else f"keys: {', '.join(KEYS)}"
     return ProjectError("unknown key", remedy=remedy, file=file, column=name)

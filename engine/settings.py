@@ -143,6 +143,35 @@ class RunSection(_Section, frozen=True):
         bool, Meta(description="Decode the latents again afterwards, to look at.")
     ] = False
     batch_size: Annotated[Count, Meta(description="Clips of one bucket encoded at a time.")] = 1
+    patience: Annotated[
+        float,
+        Meta(gt=0, description="Seconds without a sign of life before an encoder is replaced."),
+    ] = 300.0
+
+
+class MemorySection(_Section, frozen=True):
+    """What the out-of-memory guard may use, in GiB, and what it does when memory is short."""
+
+    limit: Annotated[
+        float, Meta(ge=0, description="GiB that a job may use on a device; 0: all there is.")
+    ] = 0.0
+    reserve: Annotated[
+        float, Meta(ge=0, description="GiB of a device's memory to leave free for others.")
+    ] = 0.5
+    host_reserve: Annotated[
+        float, Meta(ge=0, description="GiB of the machine's own memory to leave free.")
+    ] = 2.0
+    wait: Annotated[
+        float,
+        Meta(ge=0, description="Seconds to wait for memory that other programs hold."),
+    ] = 600.0
+    cpu: Annotated[
+        bool, Meta(description="Encode on the CPU what does not fit the GPU in any way.")
+    ] = True
+    eight_bit: Annotated[
+        bool,
+        Meta(description="Let a text encoder that does not fit be loaded in 8 bits (approximate)."),
+    ] = False
 
 
 SECTIONS: dict[str, type[_Section]] = {
@@ -153,7 +182,16 @@ SECTIONS: dict[str, type[_Section]] = {
     "text": TextSection,
     "reference": ReferenceSection,
     "run": RunSection,
+    "memory": MemorySection,
 }
+
+# A table whose keys are media paths instead: the buckets of single clips.
+CLIPS = "clips"
+CLIPS_LINES = (
+    "# The bucket of single clips instead of the nearest one of video.buckets: the media path as",
+    "# the dataset has it, and WxHxF.",
+    '# "takes/harbour 3.mp4" = "960x544x121"',
+)
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -26,11 +26,12 @@ def project_of(root: Path, models: tuple[Path, Path], **settings: object) -> Pro
 
 
 def run(project: Project, stages: Iterable[Stage] | None = None) -> list[AnyEvent]:
-    """Run a job to its end and return all its events."""
+    """Run a job in the foreground to its end and return all its events."""
 
     async def collect() -> list[AnyEvent]:
         wanted = None if stages is None else tuple(stages)
-        return [event async for event in Engine(project).run(wanted)]
+        engine = Engine(project)
+        return [event async for event in engine.foreground(engine.encoding(wanted)).events()]
 
     return asyncio.run(collect())
 

@@ -56,6 +56,11 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._device = next(projection.parameters()).device
 
+    @property
+    def parts(self) -> tuple[nn.Module, ...]:
+        """The modules that hold the weights."""
+        return self._tower, self._projection
+
     @classmethod
     def load(
         cls,

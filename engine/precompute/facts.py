@@ -136,6 +136,34 @@ class Facts:
         if stage is Stage.CONDITIONS:
             self._text_encoder()
 
+    def model(self, stage: Stage) -> str:
+        """Return what tells the models of a stage from others, for what is learned of them.
+
+        Raises:
+            ModelError: A model file is missing or unreadable.
+        """
+        names = [self._component(name) for name in _NEEDED[stage]]
+        if stage is Stage.CONDITIONS:
+            names += [self._text_encoder(), self._project.text.padding]
+        else:
+            names.append(self._project.video.dtype)
+        return hash_text("\0".join(names))
+
+    def approximated(self, fingerprint: Fingerprint, how: str) -> Fingerprint:
+        """Return the fingerprint of an output that the memory guard made in an approximate way.
+
+        It only does so where `memory.eight_bit` allows it. The output stays fresh while that is
+        allowed, and becomes stale when it no longer is.
+        """
+        return Fingerprint(fingerprint.facts | {"eight_bit": f"no, but {how} for lack of memory"})
+
+    def accepts(self, made: Fingerprint, now: Fingerprint) -> Fingerprint:
+        """Return `made` with what the settings allow instead of the exact way set to `now`."""
+        how = made.facts.get("eight_bit", "")
+        if self._project.memory.eight_bit and how.startswith("no, but "):
+            return Fingerprint(made.facts | {"eight_bit": now.facts.get("eight_bit", "")})
+        return made
+
     def _conditions(self, plan: ClipPlan) -> dict[str, str]:
         text = self._project.text
         words = prompt(plan.clip.caption, text.trigger, text.strip_prefixes)

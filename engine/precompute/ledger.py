@@ -1,7 +1,6 @@
-"""What is known of files and outputs, in the project's SQLite file `.ltx-tui/journal.db`.
+"""What is known of files and outputs, in the project's journal.
 
-The ledger can be deleted: media are probed again, and outputs are adopted after verification or
-made again. One process writes at a time (see `run_lock`); any number may read.
+One process makes outputs at a time (see `run_lock`); any number may plan.
 """
 
 from __future__ import annotations
@@ -9,36 +8,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from engine.errors import EnvironmentFaultError, LtxError
+from engine.database import Database
+from engine.errors import LtxError
 from engine.identity import FileIdentity, file_identity, hash_text, stat_identity
 from engine.precompute.fingerprint import Fingerprint
-
-# One entry a version: the statements that lead to it from the one before.
-_MIGRATIONS = (
-    """
-    CREATE TABLE media (
-        path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-        reader INTEGER NOT NULL, probe BLOB NOT NULL
-    );
-    CREATE TABLE digests (
-        path TEXT NOT NULL, part TEXT NOT NULL, size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (path, part)
-    );
-    CREATE TABLE outputs (
-        folder TEXT NOT NULL, path TEXT NOT NULL, facts BLOB NOT NULL, size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL, aside TEXT NOT NULL DEFAULT '', adopted INTEGER NOT NULL,
-        seconds REAL NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (folder, path)
-    );
-    """,
-)
 
 
 class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,29 +40,13 @@ class Ledger:
     """The open ledger of a project; usable from several threads of one process."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Open or create `state_dir/journal.db`.
+        """Open or create the project's journal.
 
         Raises:
-            EnvironmentFaultError: The folder is not writable, the file is damaged, or a newer
-                ltx-tui made it.
+            EnvironmentFaultError: As `Database`.
         """
-        self._path = state_dir / "journal.db"
+        self.database = Database(state_dir)
         self._root = state_dir.parent.absolute()
-        self._lock = threading.RLock()
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-            _keep_out_of_git(state_dir)
-            self._db = sqlite3.connect(self._path, check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._migrate()
-        except (OSError, sqlite3.Error) as error:
-            raise EnvironmentFaultError(
-                f"the project's journal cannot be used: {error}",
-                file=self._path,
-                remedy="make its folder writable; if the file is damaged, delete it: outputs are "
-                "then adopted (ltx-tui adopt) or made again",
-            ) from error
 
     def __enter__(self) -> Ledger:
         return self
@@ -93,20 +56,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
-
-    def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise EnvironmentFaultError(
-                f"the project's journal has version {version}, made by a newer ltx-tui",
-                file=self._path,
-                remedy="upgrade ltx-tui",
-            )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {script} PRAGMA user_version={number}; COMMIT;"
-            )
+        self.database.close()
 
     def probe_bytes(
         self, path: Path, reader: int, probe: Callable[[Path], bytes]
@@ -122,14 +72,14 @@ class Ledger:
             The encoded probe, and whether it came from the cache.
         """
         now = stat_identity(path)
-        row = self._one(
+        row = self.database.one(
             "SELECT probe FROM media WHERE path=? AND size=? AND mtime_ns=? AND reader=?",
             (self._key(path), now.size, now.mtime_ns, reader),
         )
         if row is not None:
             return bytes(row[0]), True
         taken = probe(path)
-        self._write(
+        self.database.write(
             "INSERT OR REPLACE INTO media VALUES (?,?,?,?,?)",
             (self._key(path), now.size, now.mtime_ns, reader, taken),
         )
@@ -144,14 +94,14 @@ class Ledger:
             take: Takes the digest; needed for a part and for a folder.
         """
         now = _folder_identity(path) if path.is_dir() else stat_identity(path)
-        row = self._one(
+        row = self.database.one(
             "SELECT digest FROM digests WHERE path=? AND part=? AND size=? AND mtime_ns=?",
             (self._key(path), part, now.size, now.mtime_ns),
         )
         if row is not None:
             return str(row[0])
         digest = take() if take is not None else file_identity(path).digest
-        self._write(
+        self.database.write(
             "INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)",
             (self._key(path), part, now.size, now.mtime_ns, digest),
         )
@@ -159,16 +109,15 @@ class Ledger:
 
     def outputs(self, folder: Path) -> dict[str, OutputRecord]:
         """Return the records of a stage's folder by path inside it."""
-        with self._lock:
-            rows = self._db.execute(
-                f"SELECT {_RECORD}, path FROM outputs WHERE folder=?",  # noqa: S608
-                (self._key(folder),),
-            ).fetchall()
+        rows = self.database.all(
+            f"SELECT {_RECORD}, path FROM outputs WHERE folder=?",  # noqa: S608
+            (self._key(folder),),
+        )
         return {row[-1]: _to_record(row) for row in rows}
 
     def output(self, folder: Path, path: str) -> OutputRecord | None:
         """Return the record of one output, or None."""
-        row = self._one(
+        row = self.database.one(
             f"SELECT {_RECORD} FROM outputs WHERE folder=? AND path=?",  # noqa: S608
             (self._key(folder), stored(path)),
         )
@@ -176,7 +125,7 @@ class Ledger:
 
     def record(self, folder: Path, path: str, record: OutputRecord) -> None:
         """Keep what an output depends on."""
-        self._write(
+        self.database.write(
             "INSERT OR REPLACE INTO outputs VALUES (?,?,?,?,?,?,?,?,?)",
             (
                 self._key(folder),
@@ -190,15 +139,6 @@ class Ledger:
                 record.detail,
             ),
         )
-
-    def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        with self._lock:
-            row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
-            return row
-
-    def _write(self, query: str, values: tuple[object, ...]) -> None:
-        with self._lock, self._db:
-            self._db.execute(query, values)
 
     def _key(self, path: Path) -> str:
         # Relative inside the project, so that a project folder can be moved as a whole.
@@ -237,10 +177,8 @@ def _folder_identity(folder: Path) -> FileIdentity:
     )
 
 
-def _keep_out_of_git(state_dir: Path) -> None:
-    marker = state_dir / ".gitignore"
-    if not marker.exists():
-        marker.write_text("*\n")
+class BusyError(LtxError):
+    """Another process runs a job in the project."""
 
 
 @contextlib.contextmanager
@@ -248,7 +186,7 @@ def run_lock(state_dir: Path) -> Iterator[None]:
     """Hold the project for one run.
 
     Raises:
-        LtxError: Another process runs a job in this project.
+        BusyError: Another process runs a job in this project.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     path = state_dir / "run.lock"
@@ -258,10 +196,11 @@ def run_lock(state_dir: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             pid = file.read().strip() or "unknown"
-            raise LtxError(
+            raise BusyError(
                 f"another run is going on in this project (process {pid})",
                 file=path,
-                remedy="wait for it, or stop it with Ctrl-C where it runs",
+                remedy="wait for it, or stop it: `ltx-tui status` shows a job of the worker's, "
+                "and one in the foreground ends with Ctrl-C where it runs",
             ) from error
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -20,6 +20,8 @@ from engine.precompute.steps import (
 from engine.precompute.survey import ClipPlan
 from engine.project import Project
 
+_GIB = 1 << 30
+
 
 def output_path(stage: Stage, clip: ClipPlan) -> str:
     """Return where a clip's output lies inside the stage's folder."""
@@ -37,7 +39,7 @@ def make_setup(stage: Stage, project: Project) -> StageSetup:
         ProjectError: A model that the stage needs is not set.
         ModelError: It does not exist.
     """
-    text = project.text
+    text, memory = project.text, project.memory
     return StageSetup(
         stage=stage,
         checkpoint=str(stage_weights(project, stage)),
@@ -50,6 +52,12 @@ def make_setup(stage: Stage, project: Project) -> StageSetup:
         padding=text.padding,
         eight_bit=text.eight_bit,
         conditions_schema=text.conditions_schema,
+        limit=round(memory.limit * _GIB),
+        reserve=round(memory.reserve * _GIB),
+        host_reserve=round(memory.host_reserve * _GIB),
+        wait=memory.wait,
+        cpu_fallback=memory.cpu,
+        eight_bit_fallback=memory.eight_bit,
     )
 
 

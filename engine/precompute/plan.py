@@ -21,18 +21,15 @@ from engine.errors import UsageError
 from engine.identity import FileIdentity, stat_identity
 from engine.models.checkpoint import Checkpoint
 from engine.precompute.facts import Facts, component_path, is_set
-from engine.precompute.fingerprint import differences
 from engine.precompute.layout import Stage
-from engine.precompute.ledger import Ledger, OutputRecord, stored
+from engine.precompute.ledger import Ledger, stored
 from engine.precompute.make_steps import make_step, output_path
 from engine.precompute.plan_types import Orphan, Plan, PlanItem, Status
+from engine.precompute.status import Ask, Judge
 from engine.precompute.steps import AnyStep
 from engine.precompute.survey import ClipPlan, Progress, outline, probe_files, survey
 from engine.project import Project
 from engine.text import plural, visible
-
-UNADOPTED = "not made by ltx-tui"
-_ADOPT = "`ltx-tui adopt` checks such outputs and keeps them; a run encodes them again"
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -69,40 +66,49 @@ class Planner:
         self.folders = folders
         self.ledger = ledger
         self.facts = Facts(project, ledger)
+        self._judge = Judge(project, folders, self.facts)
 
     def make(
         self,
         stages: Sequence[Stage],
+        ask: Ask = Ask(),  # noqa: B008 - it is immutable
         *,
-        overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Job:
         """Read the dataset, probe its media, and hold every output against what it should be.
 
         Args:
             stages: The stages that a run would do.
-            overwrite: Encode everything again.
+            ask: What is asked for beside that.
             progress: Told (done, total) while media are probed.
 
         Raises:
             LtxError: The dataset file, a bucket or a model path is unusable as a whole.
         """
         manifest = load_manifest(self.project.dataset_path)
-        columns = self._columns(manifest)
+        columns = self.columns(manifest)
         clip_set = load_clips(manifest, columns, on_collision=self.project.dataset.on_collision)
         stats = {path: _stat(path) for clip in clip_set.clips for path in _files(clip)}
         clips = self._survey(clip_set, stages, progress)
         items = [*self._refused(clip_set, manifest, columns, stages)]
         for stage in stages:
-            items += self._items(stage, clips, overwrite=overwrite)
+            items += self._items(stage, clips, ask)
         wanted = {
             stage: {item.output for item in items if item.stage is stage and _has_output(item)}
             for stage in stages
         }
+        orphans = self._orphans(wanted, items)
+        if unknown := sorted(ask.only - {item.clip for item in items}):
+            raise UsageError(
+                f"there is no clip {unknown[0]!r}",
+                remedy="write its name as the dataset does",
+                file=self.project.dataset_path,
+            )
+        items = [item for item in items if ask.wants(item.clip)]
         plan = Plan(
             stages=tuple(stages),
             items=tuple(items),
-            orphans=tuple(self._orphans(wanted, items)),
+            orphans=tuple(orphans),
             clips=tuple(outline(clip) for clip in clips),
             buckets=self._coverage(clips),
             warnings=(*unused_columns(columns), *self._warnings(clip_set, clips, stages)),
@@ -110,7 +116,8 @@ class Planner:
         by_row = {clip.clip.row: clip for clip in clips}
         return Job(plan=plan, clips=by_row, work=self._work(plan, by_row), stats=stats)
 
-    def _columns(self, manifest: Manifest) -> ColumnMap:
+    def columns(self, manifest: Manifest) -> ColumnMap:
+        """Return which column holds what; raises as `resolve_columns`."""
         names = self.project.dataset
         video = names.video_column
         sounds = self.project.audio.durations and not find_column(manifest.columns, "video")
@@ -202,13 +209,17 @@ class Planner:
             ]
         return items
 
-    def _items(self, stage: Stage, clips: Sequence[ClipPlan], *, overwrite: bool) -> list[PlanItem]:
+    def _items(self, stage: Stage, clips: Sequence[ClipPlan], ask: Ask) -> list[PlanItem]:
         records = self.ledger.outputs(self.folders[stage])
         items = []
         for clip in clips:
             output = output_path(stage, clip)
-            status, reasons, remedy = self._status(
-                stage, clip, output, records.get(stored(output)), overwrite=overwrite
+            status, reasons, remedy = self._judge.status(
+                stage,
+                clip,
+                output,
+                records.get(stored(output)),
+                again=ask.again(stage, output),
             )
             items.append(
                 PlanItem(
@@ -222,53 +233,6 @@ class Planner:
                 )
             )
         return items
-
-    def _status(
-        self,
-        stage: Stage,
-        clip: ClipPlan,
-        output: str,
-        record: OutputRecord | None,
-        *,
-        overwrite: bool,
-    ) -> tuple[Status, tuple[str, ...], str]:
-        if clip.blocked is not None:
-            return Status.BLOCKED, (clip.blocked.reason,), clip.blocked.remedy
-        if _lacks_picture(stage, clip):
-            return Status.SKIPPED, ("a sound without a picture",), ""
-        if self._is_silent(stage, clip):
-            return _silent(clip)
-        path = self.folders[stage] / output
-        present = path.is_file()
-        if overwrite:
-            return (Status.STALE, ("asked for again",), "") if present else _MISSING
-        if record is None:
-            return (Status.STALE, (UNADOPTED,), _ADOPT) if present else _MISSING
-        if record.aside and not present:
-            present = Path(record.aside).is_file()
-            whole = present and not self._differences(stage, clip, record)
-            return (Status.ASIDE, ("made before, and set aside",), "") if whole else _MISSING
-        if not present:
-            return _MISSING
-        if not stat_identity(path).same_stat(record.identity):
-            return Status.STALE, ("the output was changed after it was written",), ""
-        reasons = self._differences(stage, clip, record)
-        return (Status.STALE, reasons, "") if reasons else (Status.FRESH, (), "")
-
-    def _differences(self, stage: Stage, clip: ClipPlan, record: OutputRecord) -> tuple[str, ...]:
-        try:
-            now = self.facts.of(stage, clip)
-        except OSError as error:
-            # The run will say so of this clip alone, should it still be so then.
-            return (f"a file of it cannot be read: {error.strerror}",)
-        return differences(record.fingerprint.facts, now.facts)
-
-    def _is_silent(self, stage: Stage, clip: ClipPlan) -> bool:
-        if stage not in (Stage.AUDIO_LATENTS, Stage.DECODED_AUDIO):
-            return False
-        kept = clip.require()
-        image = kept.probe.kind == "image"
-        return kept.audio is None and (image or self.project.audio.silent == "skip")
 
     def _orphans(self, wanted: Mapping[Stage, set[str]], items: Sequence[PlanItem]) -> list[Orphan]:
         """Find the files that a trainer would glob and that no clip accounts for."""
@@ -312,7 +276,7 @@ class Planner:
             warnings.append(f"{len(used)} buckets are in use: the trainer's batch size must be 1")
         if Stage.AUDIO_LATENTS in stages and self.project.audio.silent == "skip":
             silent = sum(
-                clip.kept is not None and self._is_silent(Stage.AUDIO_LATENTS, clip)
+                clip.kept is not None and self._judge.is_silent(Stage.AUDIO_LATENTS, clip)
                 for clip in clips
             )
             if silent:
@@ -329,7 +293,7 @@ class Planner:
             if stage in stages or stage.is_decode or not self.ledger.outputs(self.folders[stage]):
                 continue
             known = [c for c in clips if stage is Stage.CONDITIONS or _can_have(stage, c)]
-            items = self._items(stage, known, overwrite=False)
+            items = self._items(stage, known, Ask())
             stale = sum(item.status is Status.STALE for item in items)
             if stale:
                 warnings.append(
@@ -351,9 +315,6 @@ class Planner:
         return work
 
 
-_MISSING: tuple[Status, tuple[str, ...], str] = (Status.MISSING, (), "")
-
-
 def _files(clip: Clip) -> list[Path]:
     return [path for path in (clip.media, clip.reference, clip.audio) if path is not None]
 
@@ -370,12 +331,6 @@ def _bucket(clip: ClipPlan) -> str:
     return str(kept.bucket) if kept is not None and kept.bucket is not None else ""
 
 
-def _lacks_picture(stage: Stage, clip: ClipPlan) -> bool:
-    if stage in (Stage.CONDITIONS, Stage.AUDIO_LATENTS, Stage.DECODED_AUDIO):
-        return False
-    return clip.require().bucket is None
-
-
 def _has_output(item: PlanItem) -> bool:
     return item.status not in (Status.BLOCKED, Status.SKIPPED)
 
@@ -384,9 +339,3 @@ def _can_have(stage: Stage, clip: ClipPlan) -> bool:
     if clip.kept is None:
         return False
     return stage is not Stage.REFERENCE_LATENTS or clip.kept.reference is not None
-
-
-def _silent(clip: ClipPlan) -> tuple[Status, tuple[str, ...], str]:
-    if clip.require().probe.kind == "image":
-        return Status.SKIPPED, ("an image has no sound",), ""
-    return Status.SKIPPED, ('no sound (audio.silent = "skip")',), ""

@@ -75,10 +75,30 @@ class ClipOutline(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What memory a kind of clip will take, and how it will be encoded because of that.
+
+    Attributes:
+        name: A bucket, or "captions".
+        rung: The way that the memory guard would begin with now.
+        need: Bytes that it takes on the device, weights included.
+        text: All of it in words.
+        fits: False where no way fits what is free now.
+    """
+
+    stage: Stage
+    name: str
+    rung: str
+    need: int
+    text: str
+    fits: bool = True
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run would do, and why.
 
     Attributes:
+        outlooks: What memory it would take; empty where nobody looked.
         buckets: Clips a bucket, every asked-for bucket included.
         warnings: About the dataset as a whole.
     """
@@ -89,6 +109,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[ClipOutline, ...]
     buckets: dict[str, int]
     warnings: tuple[str, ...]
+    outlooks: tuple[Outlook, ...] = ()
 
     def count(self, stage: Stage) -> Counter[Status]:
         """Return how many clips of a stage have which status."""

@@ -11,6 +11,7 @@ import sys
 import wave
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -35,7 +36,9 @@ def main(file: Path) -> None:
     folders = stage_folders(project.output_dir)
     with Ledger(project.state_dir) as ledger:
         job = Planner(project, folders, ledger).make([Stage.LATENTS])
-    stage = VideoStage(make_setup(Stage.LATENTS, project), lambda _model, _device: None)
+    # Only the frames that the encoder is given are wanted of it, so any device will do.
+    setup = msgspec.structs.replace(make_setup(Stage.LATENTS, project), device="cpu")
+    stage = VideoStage(setup, lambda _model, _device: None)
     for row in sorted(job.clips):
         clip = job.clips[row]
         latents = folders[Stage.LATENTS] / clip.clip.output

@@ -112,10 +112,17 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint: The file that holds the stage's weights (a unified checkpoint, or the
             component's own file of a split pack).
         text_encoder: Folder of the language model; only `conditions` reads it.
-        device: "cpu", "cuda", "cuda:1", or "auto": the first GPU, else the CPU.
+        device: "cpu", "cuda", "cuda:1", or "auto": the first GPU, else the CPU. A scheduler
+            that has several encoders gives each of them its own.
         chunk: Frames a streaming chunk; 0 lets the stage choose.
         vae_tiling: The approximate feathered tiles, only when asked for by name.
         batch_size: Steps done at a time, at least 1.
+        limit: Bytes that may be used on the device; 0 for all there is.
+        reserve: Bytes of the device's memory to leave free for others.
+        host_reserve: Bytes of the machine's own memory to leave free.
+        wait: Seconds to wait for memory that other programs hold.
+        cpu_fallback: Encode on the CPU what does not fit the device in any way.
+        eight_bit_fallback: Load a text encoder that does not fit in 8 bits, approximately.
     """
 
     stage: Stage
@@ -129,6 +136,12 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
     padding: str = "trimmed"
     eight_bit: bool = False
     conditions_schema: str = "current"
+    limit: int = 0
+    reserve: int = 0
+    host_reserve: int = 0
+    wait: float = 0.0
+    cpu_fallback: bool = True
+    eight_bit_fallback: bool = False
 
     @property
     def checkpoint_path(self) -> Path:

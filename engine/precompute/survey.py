@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.buckets import Bucket, choose
+from engine.buckets import Bucket, choose, parse_bucket, parse_buckets
 from engine.dataset.clips import Clip
 from engine.errors import LtxError, MediaError, UsageError
 from engine.media.probe import PROBE_VERSION, Probe, probe
@@ -20,9 +20,11 @@ from engine.precompute.plan_types import ClipOutline
 from engine.precompute.steps import Window
 from engine.project import Project
 from engine.settings import AudioSection
-from engine.text import plural
+from engine.text import listed, plural
 
 Progress = Callable[[int, int], None]
+
+_TAKE_OUT = "take its line out of [clips]"
 
 
 class Blocked(msgspec.Struct, frozen=True):
@@ -96,15 +98,22 @@ class ClipPlan(msgspec.Struct, frozen=True, kw_only=True):
 def probe_files(
     paths: Sequence[Path], ledger: Ledger, progress: Progress | None = None
 ) -> dict[Path, Probe | LtxError]:
-    """Probe files in threads, through the ledger's cache; an unreadable file gives its error."""
+    """Probe files in threads, through the ledger's cache; an unreadable file gives its error.
+
+    What `progress` raises ends the probing and is passed on.
+    """
     unique = list(dict.fromkeys(paths))
     found: dict[Path, Probe | LtxError] = {}
     with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
         futures = {pool.submit(_probe_one, path, ledger): path for path in unique}
-        for done, future in enumerate(as_completed(futures), start=1):
-            found[futures[future]] = future.result()
-            if progress is not None:
-                progress(done, len(unique))
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                found[futures[future]] = future.result()
+                if progress is not None:
+                    progress(done, len(unique))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return found
 
 
@@ -128,22 +137,36 @@ def survey(
 ) -> list[ClipPlan]:
     """Decide for each clip which frames are kept and at which size, or why it cannot be used."""
     durations = parse_durations(project.audio.durations) if project.audio.enabled else ()
-    return [_plan_clip(clip, project, buckets, durations, probes) for clip in clips]
+    own = project.own_buckets
+    return [
+        _plan_clip(clip, project, own.get(clip.name, buckets), durations, probes) for clip in clips
+    ]
+
+
+def unused_choices(project: Project, clips: Sequence[Clip]) -> list[str]:
+    """Return a warning where project.toml gives buckets to clips that the dataset has not."""
+    unknown = [*project.own_buckets.keys() - {clip.name for clip in clips}]
+    if not unknown:
+        return []
+    return [f"[clips] of project.toml names no clip of the dataset: {listed(sorted(unknown))}"]
 
 
 def _plan_clip(
     clip: Clip,
     project: Project,
-    buckets: Sequence[Bucket],
+    buckets: Sequence[Bucket] | str,
     durations: Sequence[Fraction],
     probes: dict[Path, Probe | LtxError],
 ) -> ClipPlan:
+    """Plan one clip; `buckets` is a text where project.toml gives it a bucket of its own."""
     found = probes[clip.media]
     if isinstance(found, LtxError):
         return ClipPlan(clip=clip, blocked=Blocked(found.message, found.remedy))
     plan = ClipPlan(clip=clip, probe=found, warnings=tuple(w.text for w in found.warnings))
     try:
         if found.kind == "audio":
+            if isinstance(buckets, str):
+                raise MediaError("a sound has no bucket", remedy=_TAKE_OUT)
             return msgspec.structs.replace(plan, kept=_keep_sound(found, durations))
         kept = _keep(found, project, buckets)
         kept = _add_audio(kept, clip, project.audio, probes)
@@ -198,7 +221,7 @@ def parse_durations(text: str) -> tuple[Fraction, ...]:
     return tuple(durations)
 
 
-def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
+def _keep(found: Probe, project: Project, buckets: Sequence[Bucket] | str) -> Kept:
     if found.hdr and project.video.hdr == "refuse":
         raise MediaError(
             f"HDR video ({found.hdr.upper()})",
@@ -207,9 +230,13 @@ def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
     # People write 29.97 and mean 30000/1001.
     fps = exact_rate(project.video.fps, slack=0.005) if project.video.fps else None
     count = selection_count(found, fps)
-    bucket = choose(count, found.width, found.height, buckets)
-    if bucket is None:
-        raise _no_bucket(found, count, buckets)
+    if isinstance(buckets, str):
+        bucket = _own_bucket(buckets, count, project)
+    else:
+        nearest = choose(count, found.width, found.height, buckets)
+        if nearest is None:
+            raise _no_bucket(found, count, buckets)
+        bucket = nearest
     rate = effective_fps(found, fps)
     window = Window(
         start=0.0,
@@ -218,6 +245,45 @@ def _keep(found: Probe, project: Project, buckets: Sequence[Bucket]) -> Kept:
         resample=not in_order(found, fps),
     )
     return Kept(probe=found, bucket=bucket, window=window)
+
+
+def _own_bucket(text: str, count: int, project: Project) -> Bucket:
+    """Return the bucket that project.toml gives a clip of `count` frames.
+
+    Raises:
+        MediaError: It is no bucket, longer than the clip, or does not suit the references.
+    """
+    try:
+        bucket = parse_bucket(text)
+    except UsageError as error:
+        raise MediaError(
+            f"its own bucket, in [clips] of project.toml: {error.message}", remedy=error.remedy
+        ) from error
+    if bucket.frames > count:
+        fits = max(0, count - 1) // 8 * 8 + 1
+        raise MediaError(
+            f"too short: {plural(count, 'frame')}, and its own bucket is {bucket}",
+            remedy=f"choose one of at most {plural(fits, 'frame')}, or {_TAKE_OUT}",
+        )
+    if project.dataset.reference_column:
+        _check_own_scale(bucket, project)
+    return bucket
+
+
+def _check_own_scale(bucket: Bucket, project: Project) -> None:
+    # As for all buckets: see `Planner.buckets`.
+    scale, slower = project.reference.downscale, project.reference.temporal_scale
+    if scale > 1 and parse_buckets(project.video.buckets) != (bucket,):
+        raise MediaError(
+            f"its own bucket is {bucket}, and a reference downscale factor of {scale} needs one "
+            "bucket for all",
+            remedy=f"{_TAKE_OUT}, or set reference.downscale to 1",
+        )
+    if (bucket.frames - 1) % (8 * slower):
+        raise MediaError(
+            f"its own bucket {bucket} cannot be slowed by {slower} for the reference",
+            remedy=f"use a frame count of the form {8 * slower}·k + 1",
+        )
 
 
 def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket]) -> MediaError:

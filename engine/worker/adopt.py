@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncGenerator
 
 import msgspec
 
@@ -15,12 +14,14 @@ from engine.identity import FileIdentity
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.make_steps import make_setup
-from engine.precompute.plan import UNADOPTED, Job, Planner
+from engine.precompute.plan import Job, Planner
 from engine.precompute.plan_types import PlanItem
+from engine.precompute.status import UNADOPTED
 from engine.precompute.steps import AnyStep
+from engine.worker.lane import Outcome
 from engine.worker.messages import StepDone, Work
-from engine.worker.scheduler import Scheduler
-from engine.worker.tell import to_event
+from engine.worker.pool import Pool
+from engine.worker.tell import to_event, to_notice
 
 _REMEDY = "a run encodes it again"
 
@@ -28,19 +29,15 @@ _REMEDY = "a run encodes it again"
 class AdoptJob:
     """Verifies every output that ltx-tui did not make, and records those that hold."""
 
-    def __init__(self, planner: Planner, ledger: Ledger, state_dir: Path) -> None:
+    def __init__(self, planner: Planner, ledger: Ledger, pool: Pool) -> None:
         """Start nothing yet."""
         self._planner = planner
         self._ledger = ledger
-        self._scheduler = Scheduler(state_dir / "logs" / "encoder.log")
+        self._pool = pool
         self._failures: list[ClipFailed] = []
         self._done = 0
 
-    async def cancel(self) -> None:
-        """Stop at the next safe point; a second call ends the encoder at once."""
-        await self._scheduler.cancel()
-
-    async def run(self, job: Job, *, sample: int) -> AsyncIterator[AnyEvent]:
+    async def run(self, job: Job, *, sample: int) -> AsyncGenerator[AnyEvent]:
         """Adopt what holds.
 
         Args:
@@ -52,14 +49,11 @@ class AdoptJob:
             LtxError: A model is not set or unusable, or encoders do not start.
         """
         began = time.monotonic()
-        try:
-            for stage in job.plan.stages:
-                todo = [(i, s) for i, s in job.work[stage] if UNADOPTED in i.reasons]
-                if todo and not self._scheduler.cancelled:
-                    async for event in self._stage(stage, job, todo, sample):
-                        yield event
-        finally:
-            await self._scheduler.close()
+        for stage in job.plan.stages:
+            todo = [(i, s) for i, s in job.work[stage] if UNADOPTED in i.reasons]
+            if todo and not self._pool.cancelled:
+                async for event in self._stage(stage, job, todo, sample):
+                    yield event
         yield JobDone(
             done=0,
             adopted=self._done,
@@ -68,19 +62,22 @@ class AdoptJob:
             skipped=0,
             set_aside=0,
             seconds=time.monotonic() - began,
-            cancelled=self._scheduler.cancelled,
+            cancelled=self._pool.cancelled,
         )
 
     async def _stage(
         self, stage: Stage, job: Job, todo: list[tuple[PlanItem, AnyStep]], sample: int
-    ) -> AsyncIterator[AnyEvent]:
+    ) -> AsyncGenerator[AnyEvent]:
         began, done, failed = time.monotonic(), 0, 0
         setup = make_setup(stage, self._planner.project)
         items = {step.id: item for item, step in todo}
         chosen = random.Random(0).sample(sorted(items), min(sample, len(items)))  # noqa: S311
         work = [Work(step, check="compare" if step.id in chosen else "verify") for _, step in todo]
         await asyncio.to_thread(self._planner.facts.read_models, stage)
-        async for outcome in self._scheduler.run(setup, work, load=bool(chosen)):
+        async for outcome in self._pool.run(setup, work, load=bool(chosen)):
+            if not isinstance(outcome, Outcome):
+                yield to_notice(outcome)
+                continue
             event = to_event(stage, outcome, len(todo))
             if isinstance(event, ClipDone) and isinstance(outcome.answer, StepDone):
                 done += 1

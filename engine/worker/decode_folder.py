@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from engine.errors import UsageError
@@ -19,28 +19,25 @@ from engine.precompute.make_steps import make_setup
 from engine.precompute.steps import AnyStep, DecodeStep
 from engine.project import Project
 from engine.text import visible
+from engine.worker.lane import Outcome
 from engine.worker.messages import Work
-from engine.worker.scheduler import Scheduler
-from engine.worker.tell import to_event
+from engine.worker.pool import Pool
+from engine.worker.tell import to_event, to_notice
 
 
 class DecodeFolders:
     """Decodes `.pt` files into videos, images and sounds, mirroring their folders."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, pool: Pool) -> None:
         """Start nothing yet."""
         self._project = project
-        self._scheduler = Scheduler(project.state_dir / "logs" / "encoder.log")
+        self._pool = pool
         self._failures: list[ClipFailed] = []
         self._done = 0
 
-    async def cancel(self) -> None:
-        """Stop at the next safe point; a second call ends the decoder at once."""
-        await self._scheduler.cancel()
-
     async def run(
         self, latents: Path, out: Path, audio_latents: Path | None
-    ) -> AsyncIterator[AnyEvent]:
+    ) -> AsyncGenerator[AnyEvent]:
         """Decode a folder of video latents, and one of audio latents.
 
         Args:
@@ -55,13 +52,10 @@ class DecodeFolders:
         jobs = [(Stage.DECODED_VIDEOS, _steps(latents, out, ".mp4"))]
         if audio_latents is not None:
             jobs.append((Stage.DECODED_AUDIO, _steps(audio_latents, out, ".wav")))
-        try:
-            for stage, steps in jobs:
-                if not self._scheduler.cancelled:
-                    async for event in self._stage(stage, steps):
-                        yield event
-        finally:
-            await self._scheduler.close()
+        for stage, steps in jobs:
+            if not self._pool.cancelled:
+                async for event in self._stage(stage, steps):
+                    yield event
         yield JobDone(
             done=self._done,
             fresh=0,
@@ -69,13 +63,16 @@ class DecodeFolders:
             skipped=0,
             set_aside=0,
             seconds=time.monotonic() - began,
-            cancelled=self._scheduler.cancelled,
+            cancelled=self._pool.cancelled,
         )
 
-    async def _stage(self, stage: Stage, steps: list[AnyStep]) -> AsyncIterator[AnyEvent]:
+    async def _stage(self, stage: Stage, steps: list[AnyStep]) -> AsyncGenerator[AnyEvent]:
         began, done, failed = time.monotonic(), 0, 0
         setup = make_setup(stage, self._project)
-        async for outcome in self._scheduler.run(setup, [Work(step) for step in steps]):
+        async for outcome in self._pool.run(setup, [Work(step) for step in steps]):
+            if not isinstance(outcome, Outcome):
+                yield to_notice(outcome)
+                continue
             event = to_event(stage, outcome, len(steps))
             if isinstance(event, ClipDone):
                 done += 1

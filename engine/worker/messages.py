@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.memory.peaks import Peak
 from engine.precompute.steps import AnyStep, StageSetup
 
-VERSION = 1
+VERSION = 2
 
 
 class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type"):
@@ -18,10 +19,12 @@ class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type")
 
     Attributes:
         load: Load its models; not needed to verify outputs that are there.
+        peaks: What is known of this device and model from before.
     """
 
     setup: StageSetup
     load: bool = True
+    peaks: tuple[Peak, ...] = ()
 
 
 class Work(msgspec.Struct, frozen=True, tag="work", tag_field="type"):
@@ -30,10 +33,14 @@ class Work(msgspec.Struct, frozen=True, tag="work", tag_field="type"):
     Attributes:
         check: "" to encode, "verify" to look at the existing output only, "compare" to encode
             again as well and compare the tensors.
+        lower: Begin this many rungs lower than the guard would, since an encoder died on it.
+        alone: Do it at once and by itself, without waiting for others to share a batch with.
     """
 
     step: AnyStep
     check: str = ""
+    lower: int = 0
+    alone: bool = False
 
 
 class CloseStage(msgspec.Struct, frozen=True, tag="close-stage", tag_field="type"):
@@ -47,11 +54,62 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="type"):
 Request = OpenStage | Work | CloseStage | Cancel
 
 
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A GPU as torch sees it.
+
+    Attributes:
+        name: "cuda:0".
+        title: The model's name, such as "NVIDIA H200".
+        uuid: As NVML writes it, without "GPU-"; empty where torch does not tell.
+        total: Bytes.
+    """
+
+    name: str
+    title: str
+    uuid: str
+    total: int
+
+
 class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
-    """The encoder is there."""
+    """The encoder is there.
+
+    Attributes:
+        gpus: All that torch sees; empty on a machine without.
+    """
 
     version: int
     pid: int
+    gpus: tuple[Device, ...] = ()
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat", tag_field="type"):
+    """A sign of life, every two seconds.
+
+    Attributes:
+        still: Seconds since the work last moved on; 0 while the encoder waits for work.
+        allocated: Bytes of tensors on the device now.
+        reserved: Bytes that torch's allocator holds on the device.
+    """
+
+    still: float
+    allocated: int = 0
+    reserved: int = 0
+
+
+class Guarded(msgspec.Struct, frozen=True, tag="guarded", tag_field="type"):
+    """The memory guard did something about a step, or about the stage.
+
+    Attributes:
+        id: The step; -1 where it is about the stage.
+        rung: What it is done with now; empty where that does not apply.
+        text: What happened, in words for the user.
+        waiting: The step waits for memory that others hold.
+    """
+
+    id: int
+    rung: str
+    text: str
+    waiting: bool = False
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading", tag_field="type"):
@@ -62,9 +120,14 @@ class Loading(msgspec.Struct, frozen=True, tag="loading", tag_field="type"):
 
 
 class StageOpened(msgspec.Struct, frozen=True, tag="stage-opened", tag_field="type"):
-    """The models are ready."""
+    """The models are ready.
+
+    Attributes:
+        device: Where they are: "cuda:0", "cpu".
+    """
 
     seconds: float
+    device: str = ""
 
 
 class StageRefused(msgspec.Struct, frozen=True, tag="stage-refused", tag_field="type"):
@@ -80,9 +143,14 @@ class StageRefused(msgspec.Struct, frozen=True, tag="stage-refused", tag_field="
 
 
 class StepStarted(msgspec.Struct, frozen=True, tag="step-started", tag_field="type"):
-    """A step is on the device."""
+    """A step is on the device.
+
+    Attributes:
+        rung: How the guard begins with it; empty where there is no choice.
+    """
 
     id: int
+    rung: str = ""
 
 
 class StepDone(msgspec.Struct, frozen=True, tag="step-done", tag_field="type"):
@@ -91,6 +159,11 @@ class StepDone(msgspec.Struct, frozen=True, tag="step-done", tag_field="type"):
     Attributes:
         output: The path written; a one-frame decode is an image whatever was asked for.
         warnings: Worth telling, such as a truncated caption.
+        rung: How it was made in the end; empty where there is no choice.
+        peak: Most bytes of device memory beside the weights; 0 where that is not known.
+        learned: What there is to remember of it.
+        approximate: In which approximate way the memory guard made it, where the settings allow
+            that: "8-bit"; empty where it is exact.
     """
 
     id: int
@@ -100,6 +173,10 @@ class StepDone(msgspec.Struct, frozen=True, tag="step-done", tag_field="type"):
     seconds: float
     detail: str = ""
     warnings: tuple[str, ...] = ()
+    rung: str = ""
+    peak: int = 0
+    learned: tuple[Peak, ...] = ()
+    approximate: str = ""
 
 
 class StepFailed(msgspec.Struct, frozen=True, tag="step-failed", tag_field="type"):
@@ -107,12 +184,14 @@ class StepFailed(msgspec.Struct, frozen=True, tag="step-failed", tag_field="type
 
     Attributes:
         fatal: Going on makes no sense: the disk is full.
+        learned: What there is to remember of it.
     """
 
     id: int
     reason: str
     remedy: str = ""
     fatal: bool = False
+    learned: tuple[Peak, ...] = ()
 
 
 class StepDropped(msgspec.Struct, frozen=True, tag="step-dropped", tag_field="type"):
@@ -127,6 +206,8 @@ class StageClosed(msgspec.Struct, frozen=True, tag="stage-closed", tag_field="ty
 
 Answer = (
     Hello
+    | Beat
+    | Guarded
     | Loading
     | StageOpened
     | StageRefused

@@ -1,9 +1,10 @@
-"""An encoder process as its scheduler sees it."""
+"""An encoder process as its lane sees it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections import deque
@@ -14,21 +15,35 @@ import msgspec
 
 from engine.errors import EnvironmentFaultError
 from engine.text import visible
-from engine.worker.messages import VERSION, Answer, Hello, Request
+from engine.worker.logs import EncoderLog
+from engine.worker.messages import VERSION, Answer, Beat, Device, Hello, Request
 
 # Longer than any answer; asyncio's own limit would be 64 KiB.
 _LINE_LIMIT = 1 << 24
 _LOG_LINES = 12
+# An encoder that beats, but whose work has not moved on for so many times its patience, hangs too.
+_STILL = 12
+
+# The program that is started; tests put one without models in its place.
+PROGRAM = "LTX_TUI_ENCODER"
+_ENCODER = "engine.worker.encoder"
 
 
 class EncoderDiedError(Exception):
-    """The process ended by itself; the text says how, with the last lines of its log."""
+    """The process ended by itself, or hung; the text says how, with the last line of its log."""
 
 
 class EncoderProcess:
-    """One exec'd `engine.worker.encoder`, in a session of its own."""
+    """One exec'd `engine.worker.encoder`, in a session of its own.
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    Attributes:
+        gpus: What torch sees, as the process told.
+        beat: Its last sign of life.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, log_path: Path, patience: float
+    ) -> None:
         """Wrap a started process; use `start`."""
         self._process = process
         # All three are pipes: see `start`.
@@ -36,44 +51,62 @@ class EncoderProcess:
         self._stdout = cast("asyncio.StreamReader", process.stdout)
         self._stderr = cast("asyncio.StreamReader", process.stderr)
         self._log_path = log_path
+        self._patience = patience
         self._decoder = msgspec.json.Decoder(Answer)
         self._tail: deque[str] = deque(maxlen=_LOG_LINES)
         self._logging = asyncio.create_task(self._keep_log())
+        self.gpus: tuple[Device, ...] = ()
+        self.beat = Beat(still=0.0)
 
     @classmethod
-    async def start(cls, log_path: Path) -> EncoderProcess:
+    async def start(cls, log_path: Path, patience: float) -> EncoderProcess:
         """Start a process and wait until it answers.
 
+        Args:
+            log_path: Where its log goes.
+            patience: Seconds without a sign of life after which it counts as hung.
+
         Raises:
-            EnvironmentFaultError: It does not come up, or is of another version.
+            EncoderDiedError: It does not come up.
+            EnvironmentFaultError: It is of another version, or cannot be started.
         """
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            # Nothing that lies in the folder we are called from can stand in for a module.
-            "-P",
-            "-m",
-            "engine.worker.encoder",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
-        )
-        encoder = cls(process, log_path)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                # Nothing that lies in the folder we are called from can stand in for a module.
+                "-P",
+                "-m",
+                os.environ.get(PROGRAM, _ENCODER),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EnvironmentFaultError(
+                f"the encoder process cannot be started: {error.strerror}",
+                remedy="free memory or processes on this machine, then go on",
+            ) from error
+        encoder = cls(process, log_path, patience)
         try:
             hello = await encoder.receive()
-        except EncoderDiedError as error:
-            raise EnvironmentFaultError(
-                f"the encoder process does not start: {error}", remedy="run `ltx-tui doctor`"
-            ) from error
+        except BaseException:
+            await encoder.kill()
+            raise
         if not isinstance(hello, Hello) or hello.version != VERSION:
             await encoder.kill()
             raise EnvironmentFaultError(
                 "the encoder process is of another version of ltx-tui",
                 remedy="install ltx-tui again, then rerun",
             )
+        encoder.gpus = hello.gpus
         return encoder
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     async def send(self, request: Request) -> None:
         """Send a request; a process that is gone is noticed by the next `receive`."""
@@ -82,23 +115,43 @@ class EncoderProcess:
             await self._stdin.drain()
 
     async def receive(self) -> Answer:
-        """Return the next answer.
+        """Return the next answer; signs of life are kept, not returned.
 
         Raises:
-            EncoderDiedError: The process ended.
+            EncoderDiedError: The process ended, or hung and was ended.
         """
-        line = await self._stdout.readline()
-        if not line.endswith(b"\n"):
-            raise EncoderDiedError(await self._epitaph())
-        answer: Answer = self._decoder.decode(line)
-        return answer
+        while True:
+            try:
+                line = await asyncio.wait_for(self._stdout.readline(), self._patience)
+            except TimeoutError:
+                await self._end_hung(f"no sign of life for {self._patience:g} s")
+            if not line.endswith(b"\n"):
+                raise EncoderDiedError(await self._epitaph())
+            try:
+                answer: Answer = self._decoder.decode(line)
+            except msgspec.DecodeError as error:
+                await self.kill()
+                raise EncoderDiedError(f"spoke nonsense: {error}") from error
+            if not isinstance(answer, Beat):
+                return answer
+            self.beat = answer
+            if answer.still > _STILL * self._patience:
+                await self._end_hung(f"its work has not moved on for {answer.still:.0f} s")
+
+    async def _end_hung(self, why: str) -> None:
+        await self.kill()
+        raise EncoderDiedError(f"hung ({why}) and was ended")
 
     async def _epitaph(self) -> str:
         code = await self._process.wait()
         await self._logging
         if code < 0:
             with contextlib.suppress(ValueError):
-                return f"killed by {signal.Signals(-code).name}{self._last_words()}"
+                name = signal.Signals(-code).name
+                # What the kernel does when memory runs out leaves no word in the log.
+                words = "" if name == "SIGKILL" else self._last_words()
+                hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+                return f"killed by {name}{hint}{words}"
         return f"exit status {code}{self._last_words()}"
 
     def _last_words(self) -> str:
@@ -106,12 +159,11 @@ class EncoderProcess:
         return f" ({lines[-1].strip()})" if lines else ""
 
     async def _keep_log(self) -> None:
-        with self._log_path.open("a", encoding="utf-8") as log:
+        with contextlib.closing(EncoderLog(self._log_path)) as log:
             async for raw in self._stderr:
                 line = visible(raw.decode("utf-8", "replace").rstrip("\n"), keep="\t")
                 self._tail.append(line)
-                log.write(line + "\n")
-                log.flush()
+                log.write(line)
 
     async def close(self) -> None:
         """Close its input and wait for the end; kill it if it does not end."""

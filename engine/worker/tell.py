@@ -7,12 +7,22 @@ from engine.events import (
     ClipDone,
     ClipFailed,
     ClipStarted,
+    Guard,
     ModelLoading,
+    Notice,
     StageStarted,
 )
 from engine.precompute.layout import Stage
-from engine.worker.messages import Loading, StageOpened, StepDone, StepFailed, StepStarted
-from engine.worker.scheduler import Outcome
+from engine.precompute.steps import AnyStep
+from engine.worker.lane import Died, News, Outcome
+from engine.worker.messages import (
+    Guarded,
+    Loading,
+    StageOpened,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
 
 
 def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
@@ -23,15 +33,35 @@ def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
         outcome: What the encoder answered.
         total: How many steps the stage has.
     """
-    answer, step = outcome.answer, outcome.step
+    answer = outcome.answer
     if isinstance(answer, Loading):
         return ModelLoading(stage=stage, model=answer.model, device=answer.device)
     if isinstance(answer, StageOpened):
         return StageStarted(stage=stage, total=total, load_seconds=answer.seconds)
-    if step is None:
-        return None
+    if isinstance(answer, Guarded):
+        return _guard(stage, answer, outcome)
+    return _of_step(stage, outcome, outcome.step) if outcome.step is not None else None
+
+
+def _guard(stage: Stage, answer: Guarded, outcome: Outcome) -> Guard:
+    step = outcome.step
+    return Guard(
+        stage=stage,
+        clip=step.clip if step is not None else "",
+        row=step.row if step is not None else -1,
+        device=outcome.device,
+        rung=answer.rung,
+        text=answer.text,
+        waiting=answer.waiting,
+    )
+
+
+def _of_step(stage: Stage, outcome: Outcome, step: AnyStep) -> AnyEvent | None:
+    answer = outcome.answer
     if isinstance(answer, StepStarted):
-        return ClipStarted(stage=stage, clip=step.clip, row=step.row)
+        return ClipStarted(
+            stage=stage, clip=step.clip, row=step.row, device=outcome.device, rung=answer.rung
+        )
     if isinstance(answer, StepDone):
         return ClipDone(
             stage=stage,
@@ -40,6 +70,8 @@ def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
             output=answer.output,
             seconds=answer.seconds,
             detail=answer.detail,
+            device=outcome.device,
+            peak=answer.peak,
         )
     if isinstance(answer, StepFailed):
         return ClipFailed(
@@ -50,3 +82,12 @@ def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
             remedy=answer.remedy,
         )
     return None
+
+
+def to_notice(news: News) -> Notice:
+    """Return what a client is told of a lane's own news."""
+    if isinstance(news, Died):
+        text = f"an encoder ended and is replaced: {news.how}"
+    else:
+        text = f"{news.device} is left out, the other devices go on: {news.why}"
+    return Notice(level="warning", text=text)

@@ -11,13 +11,12 @@ from engine.precompute.layout import parse_stages
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.output import make_view
-from ltx_tui.cli.plan import stages_option
+from ltx_tui.cli.work import do
 
 
 @click.command("adopt", epilog=EXIT_CODES)
 @opt.dataset_argument
-@stages_option
+@opt.stages
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -27,6 +26,7 @@ from ltx_tui.cli.plan import stages_option
 )
 @opt.job_options
 @opt.setting("video.reshape", "--reshape-mode")
+@opt.following
 @opt.as_json
 def command(dataset: Path | None, stages: str | None, sample: int, **values: Any) -> int:
     """Verify the outputs that the original scripts made for DATASET, and keep them.
@@ -39,5 +39,4 @@ def command(dataset: Path | None, stages: str | None, sample: int, **values: Any
     engine = session.open_engine(project)
     chosen = parse_stages(stages.split(",")) if stages else engine.default_stages
     session.require(project, chosen, buckets_given=values.get("video__buckets") is not None)
-    view = make_view(as_json=bool(values["as_json"]))
-    return session.follow(engine, engine.adopt(chosen, sample=sample), view)
+    return do(engine, engine.adopting(chosen, sample=sample), values)

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TextIO
 
+import click
+import msgspec
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -107,3 +109,8 @@ def size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on stdout."""
+    click.echo(msgspec.json.encode(value).decode())

@@ -13,7 +13,7 @@ from engine.project import Project, apply_overrides, find_project, load_project
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.output import make_view
+from ltx_tui.cli.work import do
 
 FLAGS = opt.group(
     opt.checkpoint,
@@ -36,6 +36,8 @@ FLAGS = opt.group(
         help="Folder of the audio latents.  [default: audio_latents beside LATENTS_DIR]",
     ),
     opt.device,
+    opt.memory,
+    opt.following,
     opt.any_key,
     opt.as_json,
 )
@@ -60,9 +62,7 @@ def command(
     stages = [Stage.DECODED_VIDEOS, *([Stage.DECODED_AUDIO] if sound else [])]
     session.require(project, stages)
     engine = session.open_engine(project)
-    view = make_view(as_json=bool(values["as_json"]))
-    events = engine.decode_folder(latents_dir.absolute(), out_dir.absolute(), audio_latents=sound)
-    return session.follow(engine, events, view)
+    return do(engine, engine.decoding(latents_dir, out_dir, audio_latents=sound), values)
 
 
 def _sound_folder(latents: Path, given: Path | None) -> Path:

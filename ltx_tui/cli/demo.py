@@ -17,13 +17,14 @@ from engine.text import visible
 from ltx_tui.cli import errors, session
 from ltx_tui.cli.console import duration, glyph, make_console, size, text
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.output import make_view
 from ltx_tui.cli.plan_view import print_plan
+from ltx_tui.cli.work import do
 
 
 @click.command("demo", epilog=EXIT_CODES)
 @click.argument("folder", metavar="[DIR]", default="ltx-demo", type=click.Path(path_type=Path))
-def command(folder: Path) -> int:
+@click.option("--foreground", is_flag=True, help="Without the background worker.")
+def command(folder: Path, foreground: bool) -> int:
     """Make a small project in DIR (./ltx-demo) and run the whole job on it.
 
     Draws six clips with sound, makes tiny models with random weights, then plans, encodes,
@@ -43,8 +44,9 @@ def command(folder: Path) -> int:
     _heading(console, 2, "Plan: ltx-tui plan")
     engine = session.open_engine(project)
     print_plan(console, engine.plan(), project)
-    _heading(console, 3, "Encode, then decode: ltx-tui process-dataset")
-    code = session.follow(engine, engine.run(), make_view(as_json=False))
+    _heading(console, 3, "Encode, then decode: ltx-tui run")
+    how = {"foreground": foreground, "detach": False, "as_json": False}
+    code = do(engine, engine.encoding(), how)
     if code != errors.DONE:
         return code
     _heading(console, 4, "What came back")
@@ -116,7 +118,7 @@ def _farewell(console: Console, folder: Path, seconds: float) -> None:
         ("cd my-clips", "and name the models in project.toml"),
         ("ltx-tui doctor", "machine, models, dataset: what would go wrong"),
         ("ltx-tui plan", "what a run would do, and why"),
-        ("ltx-tui process-dataset", "does it"),
+        ("ltx-tui run", "does it"),
     ):
         console.print(Text.assemble(text(f"  {line:<26}", "accent"), text(words)))
     console.print()

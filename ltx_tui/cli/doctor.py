@@ -14,9 +14,8 @@ from engine.project import Project, find_project
 from engine.text import plural
 from ltx_tui.cli import errors
 from ltx_tui.cli import options as opt
-from ltx_tui.cli.console import glyph, make_console, text
+from ltx_tui.cli.console import glyph, make_console, print_json, text
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.output import print_json
 from ltx_tui.cli.session import read_project
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -19,7 +20,9 @@ from engine.errors import (
 )
 from engine.text import visible
 
-DONE, SOME_FAILED, USAGE, ENVIRONMENT, STOPPED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
+DONE, SOME_FAILED, USAGE, ENVIRONMENT = 0, 1, 2, 3
+# As a shell says it: 128 and the signal's number.
+HUNG_UP, STOPPED, PIPE_CLOSED, TERMINATED = 129, 130, 141, 143
 DEBUG = "LTX_TUI_DEBUG"
 
 _CODES: tuple[tuple[type[LtxError], int], ...] = (
@@ -88,6 +91,15 @@ def leave_quietly() -> int:
     return PIPE_CLOSED
 
 
+def abandon_terminal() -> None:
+    """Let all that is still printed go nowhere: the terminal is gone."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def say_error(message: str, remedy: str = "") -> None:
     """Print an error on stderr, the remedy on a line of its own."""
     from rich.text import Text  # not for --help
@@ -103,3 +115,13 @@ def say_error(message: str, remedy: str = "") -> None:
         return
     for head, words in lines:
         console.print(Text.assemble((head, "error"), text(words)), soft_wrap=True)
+
+
+def say_warning(message: str) -> None:
+    """Print a warning on stderr."""
+    from rich.text import Text
+
+    from ltx_tui.cli.console import make_console, text
+
+    line = Text.assemble(("warning: ", "warn"), text(message))
+    make_console(stderr=True).print(line, soft_wrap=True)

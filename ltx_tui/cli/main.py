@@ -18,17 +18,33 @@ memory, disk space · 130 stopped with Ctrl-C (a rerun goes on from there).
 """
 
 # The line that `--help` shows is kept here too, so that nothing is imported to show it.
-COMMANDS = {
-    "init": "Write project.toml for a folder of clips.",
-    "doctor": "Check versions, device, models, disk and dataset.",
-    "plan": "Show what a run would do, and why.",
-    "process-dataset": "Encode captions, videos and sound into .precomputed/.",
-    "process-videos": "Encode videos (and sound) only.",
-    "process-captions": "Encode captions only.",
-    "decode-latents": "Turn latents back into videos, to look at.",
-    "adopt": "Verify outputs of the original scripts and keep them.",
-    "demo": "Show the whole job on made-up clips, no download.",
+GROUPS = {
+    "Commands": {
+        "init": "Write project.toml for a folder of clips.",
+        "doctor": "Check versions, device, models, disk and dataset.",
+        "plan": "Show what a run would do, and why.",
+        "run": "Do it, in the background worker, and show it.",
+        "adopt": "Verify outputs of the original scripts and keep them.",
+        "demo": "Show the whole job on made-up clips, no download.",
+    },
+    "While it runs, from any terminal": {
+        "attach": "Show the job again; Ctrl-C leaves it running.",
+        "status": "Worker, jobs, progress, memory.",
+        "pause": "Hold a job after the clip in hand.",
+        "resume": "Go on with a paused, failed or stopped job.",
+        "cancel": "Stop a job.",
+        "retry": "Try again the clips that failed.",
+        "logs": "What worker and encoders wrote down.",
+        "worker": "Stop the worker; the next command goes on.",
+    },
+    "As the original scripts": {
+        "process-dataset": "Encode captions, videos and sound into .precomputed/.",
+        "process-videos": "Encode videos (and sound) only.",
+        "process-captions": "Encode captions only.",
+        "decode-latents": "Turn latents back into videos, to look at.",
+    },
 }
+COMMANDS = {name: words for group in GROUPS.values() for name, words in group.items()}
 
 
 class LazyGroup(click.Group):
@@ -67,8 +83,12 @@ class LazyGroup(click.Group):
         formatter: click.HelpFormatter,
     ) -> None:
         """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(f"{name:<{width}}", words) for name, words in commands.items()]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a sub-command; a reader of our output that leaves early is no error."""
@@ -92,7 +112,7 @@ _HELP = """Turn clips and captions into a finished LTX-2 training dataset.
 ltx-tui demo              see it work, without any download
 ltx-tui init my-clips     begin with clips of your own
 ltx-tui plan              what a run would do
-ltx-tui process-dataset   do it
+ltx-tui run               do it
 """
 
 

@@ -17,19 +17,21 @@ from engine.settings import KEYS
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_ONE = r"(?:cpu|mps|cuda(?::\d{1,3})?)"
+_DEVICE = re.compile(rf"auto|{_ONE}(?: *, *{_ONE})*")
 
 
 class Device(click.ParamType[str]):
-    """A torch device by name."""
+    """Torch devices by name, with commas between them."""
 
     name = "device"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Refuse a name that is no device."""
         if not _DEVICE.fullmatch(str(value)):
-            self.fail(f"{value!r} is no device; use auto, cpu, cuda, cuda:N or mps", param, ctx)
-        return str(value)
+            words = "use auto, cpu, mps, cuda, cuda:N, or several such as cuda:0,cuda:2"
+            self.fail(f"{value!r} is no device; {words}", param, ctx)
+        return str(value).replace(" ", "")
 
 
 def setting(key: str, *names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -101,6 +103,12 @@ def _assignments(
 
 dataset_argument = click.argument("dataset", required=False, type=PATH)
 
+stages = click.option(
+    "--stages",
+    metavar="A,B",
+    help="Only these: conditions, latents, audio_latents, reference_latents, decode.",
+)
+
 any_key = click.option(
     "--set",
     "assignments",
@@ -113,8 +121,48 @@ any_key = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for scripts.")
 
 device = setting(
-    "run.device", "-d", "--device", type=Device(), help="auto, cpu, cuda, cuda:1 … or mps."
+    "run.device",
+    "-d",
+    "--device",
+    type=Device(),
+    help="auto (all GPUs), cpu, cuda:1, mps, or several: cuda:0,cuda:2.",
 )
+
+memory = group(
+    setting(
+        "memory.limit",
+        "--memory-limit",
+        metavar="GIB",
+        default_words="all there is",
+        help="GiB that the job may use on a device.",
+    ),
+    setting(
+        "memory.reserve",
+        "--memory-reserve",
+        metavar="GIB",
+        help="GiB of a device to leave free for others.",
+    ),
+)
+
+# How a job is done, for every command that does one.
+following = group(
+    click.option(
+        "--foreground",
+        is_flag=True,
+        help="Work in this process instead of the background worker: for containers and batch "
+        "systems.",
+    ),
+    click.option("--detach", is_flag=True, help="Start the job, and leave it to the worker."),
+)
+
+project = click.option(
+    "--project",
+    "start",
+    type=PATH,
+    help="The project's folder or dataset.  [default: the current folder's]",
+)
+
+job_argument = click.argument("job", required=False, type=click.IntRange(min=1))
 
 overwrite = click.option(
     "--overwrite", is_flag=True, help="Encode everything again, fresh outputs too."
@@ -229,6 +277,7 @@ job_options = group(
     audio,
     setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     device,
+    memory,
     any_key,
 )
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-import click
 import msgspec
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from rich.console import Console
 
 from engine.events import (
     AnyEvent,
     ClipFailed,
+    Guard,
     JobDone,
     JobStarted,
     ModelLoading,
@@ -22,21 +19,28 @@ from engine.events import (
     Scanning,
     StageDone,
     StageStarted,
+    Standing,
 )
-from engine.text import plural, visible
-from ltx_tui.cli.console import can_animate, can_write, duration, glyph, make_console, text
-from ltx_tui.cli.progress import Progress, StageProgress, rate_words, stage_name
-from ltx_tui.cli.session import Shows
-from ltx_tui.cli.summary import print_summary
+from engine.progress import Progress, StageProgress
+from engine.text import plural
+from ltx_tui.cli.bars import count, outcome, outlook, pace, standing
+from ltx_tui.cli.console import can_animate, make_console, text
+from ltx_tui.cli.errors import say_warning
+from ltx_tui.cli.follow import Shows
+from ltx_tui.cli.live import LiveView
+from ltx_tui.cli.progress import guard_words, notice_words, stage_name
+from ltx_tui.cli.summary import Told, print_summary
 
 # A line in a pipe for each 5 % of a stage, or after 10 s, or 5 % of a long stage's time.
 _STEP, _SOON, _LATE = 0.05, 2.0, 10.0
-# Columns that the words beside a bar take, and the shortest bar that is worth drawing.
-_BESIDE_BAR, _LEAST_BAR = 66, 8
 
 
-def make_view(*, as_json: bool) -> Shows:
+def make_view(*, as_json: bool, hint: str = "") -> Shows:
     """Return the view for where stdout goes.
+
+    Args:
+        as_json: Print events instead of words.
+        hint: What the keys do, for a terminal.
 
     Raises:
         UsageError: LTX_TUI_THEME names no theme.
@@ -44,10 +48,27 @@ def make_view(*, as_json: bool) -> Shows:
     if as_json:
         return JsonView(sys.stdout, make_console(stderr=True))
     console = make_console()
-    return LiveView(console) if can_animate(console) else LineView(console)
+    return LiveView(console, hint=hint) if can_animate(console) else LineView(console)
 
 
-class JsonView:
+class _Plain:
+    """What views without moving parts have in common."""
+
+    def warn(self, words: str) -> None:
+        """Say it on stderr."""
+        say_warning(words)
+
+    def tick(self) -> None:
+        """Nothing moves."""
+
+    def restart(self) -> None:
+        """Nothing was drawn in place."""
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class JsonView(_Plain):
     """One JSON object a line on stdout; what is for people goes to stderr."""
 
     def __init__(self, out: TextIO, err: Console) -> None:
@@ -62,47 +83,72 @@ class JsonView:
         if isinstance(event, JobDone):
             print_summary(self._err, event)
 
-    def note(self, text_: str) -> None:
+    def aside(self, words: str) -> None:
+        """Nothing that a script needs."""
+
+    def note(self, words: str) -> None:
         """Say it on stderr."""
-        self._err.print(text(text_))
-
-    def close(self) -> None:
-        """Nothing is left open."""
+        if words:
+            self._err.print(text(words))
 
 
-class LineView:
+class LineView(_Plain):
     """Few, useful lines: for pipes, logs and plain terminals."""
 
     def __init__(self, console: Console, progress: Progress | None = None) -> None:
         """Write to the console."""
         self._console = console
         self._progress = progress or Progress()
+        self._told = Told()
         self._last = (0.0, 0.0)  # share done and time of the stage's last line
 
     def show(self, event: AnyEvent) -> None:
         """Print what is worth a line."""
         self._progress.take(event)
         match event:
+            case Standing():
+                self._catch_up(event)
             case Scanning() if event.done == event.total:
                 self._say(f"looked at {plural(event.total, 'media file')}")
             case JobStarted():
                 for stage in self._progress.stages.values():
-                    self._say(f"{stage_name(stage.stage)}: {_outlook(stage)}")
+                    self._say(f"{stage_name(stage.stage)}: {outlook(stage)}")
             case ModelLoading():
                 self._say(f"{stage_name(event.stage)}: loading {event.model} on {event.device}")
             case StageStarted():
                 self._last = (0.0, self._progress.clock())
             case ClipFailed():
-                self._say(f"failed: {event.clip} ({stage_name(event.stage)}): {event.reason}")
+                self._fail(event)
+            case Guard():
+                self._say(guard_words(event))
             case Notice():
-                self._say(_notice_words(event))
+                self._say(notice_words(event))
             case StageDone():
                 stage = self._progress.stage(event.stage)
-                self._say(f"{stage_name(event.stage)}: {_count(stage)} {_outcome(stage)}")
+                self._say(f"{stage_name(event.stage)}: {_counted(stage, outcome(stage))}")
             case JobDone():
                 print_summary(self._console, event)
             case _:
                 self._maybe_progress(getattr(event, "stage", ""))
+
+    def _catch_up(self, event: Standing) -> None:
+        """Tell where a job stands that was not followed up to here."""
+        for stage in self._progress.stages.values():
+            words = outlook(stage) if stage.state == "waiting" else ""
+            words = words or _counted(stage, standing(self._progress, stage))
+            self._say(f"{stage_name(stage.stage)}: {words}")
+        failures, more = self._told.missed(event.failures)
+        for failure in failures:
+            self._fail(failure)
+        if more:
+            self._say(f"… and {more:,} more failed")
+        if event.guards:
+            self._say(guard_words(event.guards[-1]))
+        self._last = (self._last[0], self._progress.clock())
+
+    def _fail(self, event: ClipFailed) -> None:
+        self._told.keep(event)
+        self._say(f"failed: {event.clip} ({stage_name(event.stage)}): {event.reason}")
 
     def _maybe_progress(self, name: str) -> None:
         stage = self._progress.stages.get(name)
@@ -116,165 +162,22 @@ class LineView:
         ):
             return
         self._last = (share, now)
-        facts = [f"{share:.0%}", rate_words(self._progress.rate(stage))]
-        left = self._progress.remaining(stage)
-        facts += [f"{duration(left)} left"] if left is not None else []
-        self._say(f"{stage_name(name)}: {_count(stage)}, {', '.join(filter(None, facts))}")
+        facts = [count(stage), *pace(self._progress, stage)]
+        self._say(f"{stage_name(name)}: {', '.join(facts)}")
 
-    def note(self, text_: str) -> None:
+    def aside(self, words: str) -> None:
         """Say it."""
-        self._say(text_)
+        self._say(words)
+
+    def note(self, words: str) -> None:
+        """Say it."""
+        if words:
+            self._say(words)
 
     def _say(self, line: str) -> None:
         self._console.print(text(line))
         self._console.file.flush()
 
-    def close(self) -> None:
-        """Nothing is left open."""
 
-
-class LiveView:
-    """Bars that move in place, with warnings above them."""
-
-    def __init__(self, console: Console, progress: Progress | None = None) -> None:
-        """Take the console over until `close`."""
-        self._console = console
-        self._progress = progress or Progress()
-        self._note = ""
-        self._live = Live(
-            console=console, get_renderable=self.draw, refresh_per_second=4, redirect_stdout=False
-        )
-        self._live.start()
-
-    def show(self, event: AnyEvent) -> None:
-        """Take an event; the picture follows at its own pace."""
-        self._progress.take(event)
-        match event:
-            case ClipFailed():
-                sign = glyph(self._console, "error")
-                self._above(f"{sign} failed: {event.clip}: {event.reason}", "error")
-            case Notice():
-                self._above(_notice_words(event), "warn" if event.level == "warning" else "")
-            case JobDone():
-                self._note = ""
-                self.close()
-                print_summary(self._console, event)
-            case _:
-                pass
-
-    def _above(self, line: str, style: str) -> None:
-        self._console.print(text(line, style))
-
-    def note(self, text_: str) -> None:
-        """Show it under the bars."""
-        self._note = text_
-        self._live.refresh()
-
-    def close(self) -> None:
-        """Draw the last picture and give the terminal back."""
-        self._live.stop()
-
-    def draw(self) -> RenderableType:
-        """Return the picture as it stands."""
-        progress, console = self._progress, self._console
-        parts: list[RenderableType] = []
-        if not progress.planned and progress.scanned:
-            done, total = progress.scanned
-            parts.append(text(f"looking at the media {done:,}/{total:,}"))
-        elif not progress.planned and not progress.stages:
-            parts.append(text("reading the dataset"))
-        if progress.stages:
-            parts.append(stage_table(console, progress))
-        running = [one for one in progress.stages.values() if one.state == "running"]
-        if progress.is_starting:
-            parts.append(text("  starting the encoder", "quiet"))
-        if progress.clip and running:
-            now = text(f"  now {progress.clip}", "quiet")
-            now.truncate(console.width, overflow="ellipsis")
-            parts.append(now)
-        if self._note:
-            parts.append(text(f"  {self._note}", "warn"))
-        return Group(*parts)
-
-
-def stage_table(console: Console, progress: Progress) -> Table:
-    """Return a row for each stage: sign, name, bar (where there is room), count, standing."""
-    table = Table.grid(padding=(0, 1), expand=False)
-    table.add_column(width=1)
-    table.add_column(no_wrap=True)
-    bar = min(40, console.width - _BESIDE_BAR)
-    has_bar = bar >= _LEAST_BAR
-    if has_bar:
-        table.add_column(width=bar)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for stage in progress.stages.values():
-        sign, style = _sign(stage)
-        table.add_row(
-            Text(glyph(console, sign), style=style),
-            text(stage_name(stage.stage)),
-            *([_bar(console, stage, bar)] if has_bar else []),
-            text(_count(stage)),
-            text(_standing(progress, stage)),
-        )
-    return table
-
-
-def _sign(stage: StageProgress) -> tuple[str, str]:
-    if stage.state == "stopped":
-        return "warn", "warn"
-    if stage.state in ("done", "restored") or not stage.total:
-        return ("warn", "warn") if stage.failed else ("ok", "ok")
-    return ("todo", "quiet") if stage.state == "waiting" else ("arrow", "accent")
-
-
-def _bar(console: Console, stage: StageProgress, width: int) -> Text:
-    """Return a bar whose two parts differ in shape, not in colour alone."""
-    if not stage.total:
-        return Text("")
-    full, rest = ("━", "─") if can_write(console, "━─") else ("#", "-")
-    done = width * stage.ended // stage.total
-    colour = "bar" if stage.ended < stage.total else "warn" if stage.failed else "ok"
-    return Text.assemble((full * done, colour), (rest * (width - done), "bar.rest"))
-
-
-def _count(stage: StageProgress) -> str:
-    return f"{stage.ended:,}/{stage.total:,}" if stage.total else ""
-
-
-def _standing(progress: Progress, stage: StageProgress) -> str:
-    if stage.state == "done":
-        return _outcome(stage)
-    if stage.state in ("stopped", "restored"):
-        return "stopped" if stage.state == "stopped" else "put back"
-    if stage.state == "loading":
-        return f"loading {stage.model} on {stage.device}"
-    if stage.state == "waiting":
-        return "waiting" if stage.total else _outlook(stage)
-    left = progress.remaining(stage)
-    facts = [
-        f"{stage.ended / stage.total:.0%}" if stage.total else "",
-        rate_words(progress.rate(stage)),
-        f"{duration(left)} left" if left is not None else "",
-    ]
-    return "  ".join(filter(None, facts))
-
-
-def _outlook(stage: StageProgress) -> str:
-    fresh = f"{stage.fresh:,} fresh"
-    return f"{stage.total:,} to do, {fresh}" if stage.total else f"nothing to do, {fresh}"
-
-
-def _outcome(stage: StageProgress) -> str:
-    failed = f", {stage.failed:,} failed" if stage.failed else ""
-    return f"done in {duration(stage.seconds)}{failed}"
-
-
-def _notice_words(event: Notice) -> str:
-    about = f"{visible(event.clip)}: " if event.clip else ""
-    return f"{'! warning: ' if event.level == 'warning' else ''}{about}{event.text}"
-
-
-def print_json(value: object) -> None:
-    """Print one JSON object on stdout."""
-    click.echo(msgspec.json.encode(value).decode())
+def _counted(stage: StageProgress, words: str) -> str:
+    return f"{count(stage)} {words}".strip()

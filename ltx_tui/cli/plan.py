@@ -12,24 +12,17 @@ from engine.precompute.layout import Stage, parse_stages
 from engine.precompute.plan_types import Plan
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
-from ltx_tui.cli.console import can_animate, make_console
+from ltx_tui.cli.console import can_animate, make_console, print_json
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.output import print_json
 from ltx_tui.cli.plan_view import print_plan
 
 if TYPE_CHECKING:
     from engine.client import Engine
 
-stages_option = click.option(
-    "--stages",
-    metavar="A,B",
-    help="Only these: conditions, latents, audio_latents, reference_latents, decode.",
-)
-
 
 @click.command("plan", epilog=EXIT_CODES)
 @opt.dataset_argument
-@stages_option
+@opt.stages
 @opt.job_options
 @opt.setting("video.reshape", "--reshape-mode")
 @opt.setting("run.decode", "--decode/--no-decode")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,9 +11,10 @@ from rich.text import Text
 
 from engine.buckets import parse_bucket
 from engine.errors import UsageError
-from engine.precompute.plan_types import Plan, PlanItem, Status
+from engine.precompute.digest import clip_remarks, orphan_groups, reason_groups, step_words
+from engine.precompute.plan_types import Plan, Status
 from engine.project import Project
-from engine.text import listed, plural, visible
+from engine.text import listed, plural
 from ltx_tui.cli.console import can_write, glyph, text
 from ltx_tui.cli.progress import stage_name
 
@@ -48,6 +48,7 @@ def print_plan(console: Console, plan: Plan, project: Project) -> None:
     _print_reasons(console, plan, Status.SKIPPED, "Why skipped", "")
     _print_orphans(console, plan, project)
     _print_buckets(console, plan)
+    _print_outlooks(console, plan)
     _print_warnings(console, plan)
     console.print()
     console.print(_next_step(console, plan))
@@ -77,26 +78,17 @@ def _stage_table(plan: Plan) -> Table:
 
 def _print_reasons(console: Console, plan: Plan, status: Status, title: str, style: str) -> None:
     """Print each reason with the stages and clips it is about, the commonest first."""
-    groups: dict[tuple[tuple[str, ...], str], list[PlanItem]] = {}
-    for item in plan.items:
-        if item.status is status:
-            groups.setdefault((item.reasons, item.remedy), []).append(item)
+    groups = reason_groups(plan, status)
     if not groups:
         return
     _title(console, title, style)
-    ranked = sorted(groups.items(), key=lambda group: -len(_rows(group[1])))
-    for (reasons, remedy), items in ranked:
-        stages = list(dict.fromkeys(stage_name(item.stage) for item in items))
-        names = list(dict.fromkeys(visible(item.clip) for item in items))
+    for group in groups:
+        stages = [stage_name(stage) for stage in group.stages]
         where = "all stages" if len(stages) == len(plan.stages) > 1 else ", ".join(stages)
-        _bullet(console, len(_rows(items)), f"{'; '.join(reasons)}  [{where}]")
-        _indented(console, listed(names), "quiet")
-        if remedy:
-            _indented(console, f"{glyph(console, 'arrow')} {remedy}")
-
-
-def _rows(items: Iterable[PlanItem]) -> set[int]:
-    return {item.row for item in items}
+        _bullet(console, group.rows, f"{'; '.join(group.reasons)}  [{where}]")
+        _indented(console, listed(list(group.clips)), "quiet")
+        if group.remedy:
+            _indented(console, f"{glyph(console, 'arrow')} {group.remedy}")
 
 
 def _title(console: Console, title: str, style: str) -> None:
@@ -120,12 +112,9 @@ def _print_orphans(console: Console, plan: Plan, project: Project) -> None:
     if not plan.orphans:
         return
     _title(console, "Orphans: a trainer would read these", "warn")
-    groups: dict[str, list[str]] = {}
-    for orphan in plan.orphans:
-        groups.setdefault(orphan.reason, []).append(f"{orphan.stage.value}/{visible(orphan.path)}")
-    for reason, names in groups.items():
-        _bullet(console, len(names), reason)
-        _indented(console, listed(names), "quiet")
+    for group in orphan_groups(plan):
+        _bullet(console, group.count, group.reason)
+        _indented(console, listed(list(group.paths)), "quiet")
     folder = project.state_dir / "orphans"
     _indented(console, f"{glyph(console, 'arrow')} a run moves them to {folder}")
 
@@ -147,6 +136,21 @@ def _print_buckets(console: Console, plan: Plan) -> None:
     console.print(table)
 
 
+def _print_outlooks(console: Console, plan: Plan) -> None:
+    """Print what memory the work would take, where there is any work."""
+    if not plan.outlooks or not plan.has_work:
+        return
+    _title(console, "Memory, as forecast", "")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for one in plan.outlooks:
+        sign = "" if one.fits else f"{glyph(console, 'warn')} "
+        words = text(f"{sign}{one.text}", "" if one.fits else "warn")
+        table.add_row(text(f"  {one.name}"), words)
+    console.print(table)
+
+
 def _tokens(bucket: str) -> str:
     try:
         return f"{parse_bucket(bucket).tokens():,} tokens"
@@ -156,18 +160,15 @@ def _tokens(bucket: str) -> str:
 
 def _print_warnings(console: Console, plan: Plan) -> None:
     """Print what is worth knowing: of the dataset, then of clips, the same words grouped."""
-    about: dict[str, list[str]] = {}
-    for clip in plan.clips:
-        for warning in clip.warnings:
-            about.setdefault(warning, []).append(visible(clip.clip))
-    if not plan.warnings and not about:
+    remarks = clip_remarks(plan)
+    if not plan.warnings and not remarks:
         return
     _title(console, "Warnings", "warn")
     sign = glyph(console, "warn")
     for warning in plan.warnings:
         _hanging(console, f"{sign} {warning}")
-    for warning, names in about.items():
-        _hanging(console, f"{sign} {warning}: {listed(names)}")
+    for one in remarks:
+        _hanging(console, f"{sign} {one.text}: {listed(list(one.clips))}")
 
 
 def _hanging(console: Console, line: str) -> None:
@@ -175,16 +176,10 @@ def _hanging(console: Console, line: str) -> None:
 
 
 def _next_step(console: Console, plan: Plan) -> Text:
-    count = Counter(item.status for item in plan.items)
-    encode = count[Status.MISSING] + count[Status.STALE]
-    parts = [f"encode {plural(encode, 'output')}"] if encode else []
-    if count[Status.ASIDE]:
-        parts.append(f"put {plural(count[Status.ASIDE], 'output')} back")
-    if plan.orphans:
-        parts.append(f"move {plural(len(plan.orphans), 'orphan')} away")
+    parts = step_words(Counter(item.status for item in plan.items), len(plan.orphans))
     if parts:
         line = f"{glyph(console, 'todo')} A run would {' and '.join(parts)}: "
-        return Text.assemble(text(line), text("ltx-tui process-dataset", "accent"))
+        return Text.assemble(text(line), text("ltx-tui run", "accent"))
     blocked = plural(len(plan.blocked), "clip is", "clips are")
     if plan.blocked:
         return text(f"{glyph(console, 'warn')} Nothing to do; {blocked} blocked.", "warn")

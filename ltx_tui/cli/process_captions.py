@@ -10,8 +10,8 @@ import click
 from engine.precompute.layout import Stage
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.run import run_stages
 from ltx_tui.cli.session import read_project
+from ltx_tui.cli.work import run_stages
 
 FLAGS = opt.group(
     opt.checkpoint,
@@ -32,7 +32,9 @@ FLAGS = opt.group(
     opt.text_options,
     opt.setting("text.batch_size", "--batch-size"),
     opt.device,
+    opt.memory,
     opt.overwrite,
+    opt.following,
     opt.any_key,
     opt.as_json,
 )

@@ -9,8 +9,8 @@ import click
 
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.run import run_stages
 from ltx_tui.cli.session import read_project
+from ltx_tui.cli.work import run_stages
 
 
 @click.command("process-dataset", epilog=EXIT_CODES)
@@ -18,6 +18,7 @@ from ltx_tui.cli.session import read_project
 @opt.job_options
 @opt.setting("run.decode", "--decode/--no-decode")
 @opt.overwrite
+@opt.following
 @opt.as_json
 def command(dataset: Path | None, **values: Any) -> int:
     """Encode captions, videos and sound of DATASET into .precomputed/.

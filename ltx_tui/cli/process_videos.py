@@ -11,8 +11,8 @@ from engine.errors import UsageError
 from engine.precompute.layout import Stage
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.run import run_stages
 from ltx_tui.cli.session import read_project
+from ltx_tui.cli.work import run_stages
 
 FLAGS = opt.group(
     opt.buckets,
@@ -35,7 +35,9 @@ FLAGS = opt.group(
     opt.audio,
     opt.setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     opt.device,
+    opt.memory,
     opt.overwrite,
+    opt.following,
     opt.any_key,
     opt.as_json,
 )

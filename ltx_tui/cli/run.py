@@ -1,37 +1,41 @@
-"""What the encoding commands share: project, checks, engine, view, exit code."""
+"""`ltx-tui run`: what the project asks for, or a part of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from engine.precompute.layout import Stage
-from engine.project import Project
-from ltx_tui.cli import session
-from ltx_tui.cli.output import make_view
+import click
+
+from engine.precompute.layout import parse_stages
+from ltx_tui.cli import options as opt
+from ltx_tui.cli.main import EXIT_CODES
+from ltx_tui.cli.session import read_project
+from ltx_tui.cli.work import run_stages
 
 
-def run_stages(
-    project: Project,
-    stages: Sequence[Stage] | None,
-    values: Mapping[str, object],
-    *,
-    folders: Mapping[Stage, Path] | None = None,
-) -> int:
-    """Run stages as a command was asked to, and return its exit code.
+@click.command("run", epilog=EXIT_CODES)
+@opt.dataset_argument
+@opt.stages
+@click.option(
+    "--clip",
+    "clips",
+    metavar="NAME",
+    multiple=True,
+    help="Only this clip, as the plan names it. May be repeated.",
+)
+@opt.job_options
+@opt.setting("video.reshape", "--reshape-mode")
+@opt.setting("run.decode", "--decode/--no-decode")
+@opt.overwrite
+@opt.following
+@opt.as_json
+def command(dataset: Path | None, stages: str | None, clips: tuple[str, ...], **values: Any) -> int:
+    """Do what `ltx-tui plan` shows, in the project's background worker.
 
-    Args:
-        project: The project with the options on top.
-        stages: What to run; None for the project's default.
-        values: The command's parameters: `overwrite`, `as_json`, `video__buckets`.
-        folders: Folders that the command line moved.
-
-    Raises:
-        LtxError: Something stops the job as a whole.
+    Ctrl-C stops the work. Closing the terminal does not: `ltx-tui attach` shows it again.
+    DATASET is a .json, .jsonl or .csv file; without it, the project.toml here or above names it.
     """
-    engine = session.open_engine(project, folders)
-    chosen = tuple(stages or engine.default_stages)
-    session.require(project, chosen, buckets_given=values.get("video__buckets") is not None)
-    view = make_view(as_json=bool(values["as_json"]))
-    events = engine.run(chosen, overwrite=bool(values["overwrite"]))
-    return session.follow(engine, events, view)
+    project = read_project(dataset, opt.overrides(values) | opt.audio_override(values))
+    chosen = parse_stages(stages.split(",")) if stages else None
+    return run_stages(project, chosen, values, only=clips)

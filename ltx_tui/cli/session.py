@@ -1,47 +1,29 @@
-"""From options to a project, from a project to an engine, from an engine to an exit code."""
+"""From options to a project, and from a project to an engine."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+import shlex
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import UsageError
-from engine.events import AnyEvent, JobDone, Scanning
 from engine.precompute.layout import Stage
-from engine.project import PROJECT_FILE, Project, apply_overrides, find_project
-from ltx_tui.cli.errors import DONE, ENVIRONMENT, SOME_FAILED, STOPPED
+from engine.project import (
+    PROJECT_FILE,
+    STATE_FOLDER,
+    Project,
+    apply_overrides,
+    find_project,
+    load_project,
+)
 
 if TYPE_CHECKING:
     from engine.client import Engine
 
-STOPPING = "stopping after this clip; press Ctrl-C again to stop at once"
-STOPPING_NOW = "stopping now"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Cancellable(Protocol):
-    """What Ctrl-C needs of an engine."""
-
-    async def cancel(self) -> None:
-        """Finish what is safe; called again, stop at once."""
-
-
-class Shows(Protocol):
-    """What draws a job."""
-
-    def show(self, event: AnyEvent) -> None:
-        """Take an event."""
-
-    def note(self, text: str) -> None:
-        """Say something beside the events."""
-
-    def close(self) -> None:
-        """Leave the terminal clean."""
+T = TypeVar("T")
 
 
 def open_engine(project: Project, folders: Mapping[Stage, Path] | None = None) -> Engine:
@@ -73,6 +55,60 @@ def read_project(dataset: Path | None, values: Mapping[str, object]) -> Project:
     elif not dataset.exists():
         raise UsageError("no such file or folder", remedy="check the path", file=dataset)
     return apply_overrides(open_project(dataset), values)
+
+
+def known_engine(start: Path | None) -> Engine:
+    """Return the engine of a project in which jobs were done, or that has a project.toml.
+
+    Args:
+        start: A dataset file, a folder or a project.toml; None for the current folder.
+
+    Raises:
+        UsageError: There is none, or its project.toml is wrong.
+    """
+    from engine.client import open_project
+
+    if start is not None:
+        if not start.exists():
+            raise UsageError("no such file or folder", remedy="check the path", file=start)
+        return open_engine(open_project(start))
+    root = _root_here()
+    if root is None:
+        raise UsageError(
+            "there is no project here or above",
+            remedy="go to its folder, or name it with --project",
+        )
+    file = root / PROJECT_FILE
+    return open_engine(load_project(file) if file.is_file() else Project.defaults(root))
+
+
+def _root_here() -> Path | None:
+    """Return the folder of the project that the current folder is in."""
+    file = find_project(Path.cwd())
+    if file is not None:
+        return file.parent
+    here = Path.cwd()
+    return next((one for one in (here, *here.parents) if (one / STATE_FOLDER).is_dir()), None)
+
+
+def command_line(name: str, project: Project) -> str:
+    """Return "ltx-tui attach", and what names the project where the current folder does not."""
+    line = f"ltx-tui {name}"
+    if _root_here() == project.root:
+        return line
+    path = os.path.relpath(project.root)
+    shown = str(project.root) if path.startswith(os.pardir) else path
+    return f"{line} --project {shlex.quote(shown)}"
+
+
+def ask(engine: Engine, question: Callable[[Engine], Awaitable[T]]) -> T:
+    """Ask an engine something, and hang up."""
+
+    async def inside() -> T:
+        async with engine:
+            return await question(engine)
+
+    return asyncio.run(inside())
 
 
 def require(project: Project, stages: Sequence[Stage], *, buckets_given: bool = True) -> None:
@@ -115,64 +151,3 @@ def _missing(what: str, option: str, key: str) -> UsageError:
         f"no {what} {'are' if what.endswith('s') else 'is'} given",
         remedy=f"add {option}, or set {key} in {PROJECT_FILE}",
     )
-
-
-def follow(engine: Cancellable, events: AsyncIterator[AnyEvent], view: Shows) -> int:
-    """Show a job to its end and return its exit code.
-
-    The first Ctrl-C (or SIGTERM) asks the engine to finish what is safe, the next one to stop at
-    once.
-
-    Raises:
-        LtxError: Something stopped the job as a whole.
-    """
-    try:
-        return asyncio.run(_follow(engine, events, view))
-    finally:
-        view.close()
-
-
-async def _follow(engine: Cancellable, events: AsyncIterator[AnyEvent], view: Shows) -> int:
-    stop = _Stop(engine, view)
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.press)
-    end: JobDone | None = None
-    try:
-        async for event in events:
-            stop.is_working = stop.is_working or not isinstance(event, Scanning)
-            view.show(event)
-            end = event if isinstance(event, JobDone) else end
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-    if end is None or end.cancelled:
-        return STOPPED if stop.presses else ENVIRONMENT
-    return SOME_FAILED if end.failures else DONE
-
-
-class _Stop:
-    """Ctrl-C: first what is safe, then at once."""
-
-    def __init__(self, engine: Cancellable, view: Shows) -> None:
-        self._engine = engine
-        self._view = view
-        self._tasks: list[asyncio.Future[None]] = []  # the loop alone would let them be collected
-        self.presses = 0
-        self.is_working = False
-
-    def press(self) -> None:
-        """Stop, as far as it is the first press or another one."""
-        self.presses += 1
-        if not self.is_working:
-            # Only the planning goes on, in threads that cannot be stopped and hold nothing.
-            self._view.close()
-            leave_at_once(STOPPED)
-        self._view.note(STOPPING if self.presses == 1 else STOPPING_NOW)
-        self._tasks.append(asyncio.ensure_future(self._engine.cancel()))
-
-
-def leave_at_once(code: int) -> None:
-    """End this process without waiting for its threads."""
-    sys.stdout.flush()
-    os._exit(code)

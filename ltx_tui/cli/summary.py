@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.padding import Padding
 
 from engine.events import ClipFailed, JobDone
 from engine.text import listed, plural, visible
@@ -12,6 +13,8 @@ from ltx_tui.cli.console import duration, glyph, text
 from ltx_tui.cli.progress import stage_name
 
 _MOST_NAMES = 5
+# Failures that a client missed, and that are told one by one.
+_MOST_MISSED = 5
 
 
 def print_summary(console: Console, end: JobDone) -> None:
@@ -20,15 +23,41 @@ def print_summary(console: Console, end: JobDone) -> None:
         console.print()
         head = f"{glyph(console, 'error')} {plural(clips(end.failures), 'clip')} failed"
         console.print(text(f"{head}, and not used for training:", "error"))
-        for line in failure_lines(end.failures, glyph(console, "arrow")):
-            console.print(text(line))
+        print_failures(console, end.failures)
         console.print()
     console.print(text(headline(console, end), _style(end)))
+
+
+class Told:
+    """Which failures the user has seen: a client may be told the same ones again."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._seen: set[tuple[str, int, str]] = set()
+
+    def keep(self, failure: ClipFailed) -> None:
+        """Remember one."""
+        self._seen.add((failure.stage, failure.row, failure.clip))
+
+    def missed(self, failures: Iterable[ClipFailed]) -> tuple[list[ClipFailed], int]:
+        """Return the latest of those that were not told yet, and how many there are beside."""
+        new = [one for one in failures if (one.stage, one.row, one.clip) not in self._seen]
+        for one in new:
+            self.keep(one)
+        return new[-_MOST_MISSED:], max(0, len(new) - _MOST_MISSED)
 
 
 def clips(failures: Iterable[ClipFailed]) -> int:
     """Count the clips behind failures: a clip may fail in several stages."""
     return len({(one.row, one.clip) for one in failures})
+
+
+def print_failures(console: Console, failures: Iterable[ClipFailed]) -> None:
+    """Print what failed; a line that is broken keeps its place under the others."""
+    for line in failure_lines(failures, glyph(console, "arrow")):
+        words = line.lstrip()
+        left = len(line) - len(words)
+        console.print(Padding(text(words), (0, 0, 0, left), expand=False))
 
 
 def failure_lines(failures: Iterable[ClipFailed], arrow: str = "→") -> list[str]:
@@ -64,7 +93,7 @@ def headline(console: Console, end: JobDone) -> str:
         facts.append(f"{plural(end.set_aside, 'output')} set aside")
     facts.append(duration(end.seconds))
     line = f"{sign} {word}: {' · '.join(facts)}"
-    return f"{line}; the same command goes on from here" if end.cancelled else line
+    return f"{line}; the same command goes on" if end.cancelled else line
 
 
 def _style(end: JobDone) -> str:

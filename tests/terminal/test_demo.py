@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from engine.client import open_project
 from engine.precompute.layout import ENCODE_STAGES
 from engine.precompute.plan_types import Plan, Status
+from tests.terminal.terminal import ltx_tui
+from tests.workers import end_worker
 
 
-def ltx_tui(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ltx_tui", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Return where the demo will be; its worker is ended."""
+    yield tmp_path / "ltx-demo"
+    end_worker(open_project(tmp_path / "ltx-demo"))
 
 
 @pytest.mark.slow
-def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(tmp_path: Path) -> None:
-    first = ltx_tui("demo", cwd=tmp_path)
+def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(folder: Path) -> None:
+    first = ltx_tui(folder.parent, "demo")
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stderr == ""
     assert "○ A run would encode 40 outputs" in first.stdout
@@ -40,14 +38,13 @@ def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(tmp_path: Path) -> No
     # 17 frames at 30000/1001 a second.
     assert scores[1][8:] == ["0.57", "s"]
     assert "weights are random" in first.stdout
-    folder = tmp_path / "ltx-demo"
     files = {
         stage: sorted(path.name for path in (folder / ".precomputed" / stage).rglob("*.pt"))
         for stage in ENCODE_STAGES
     }
     assert [len(names) for names in files.values()] == [6, 6, 5, 6]
 
-    again = ltx_tui("demo", cwd=tmp_path)
+    again = ltx_tui(folder.parent, "demo")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "going on from there" in again.stdout
     assert "Nothing to do: everything is fresh." in again.stdout
@@ -56,7 +53,7 @@ def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(tmp_path: Path) -> No
     # Editing one caption makes one caption stale, and nothing else.
     dataset = folder / "dataset.json"
     dataset.write_text(dataset.read_text().replace("A pale ball rolls", "A white ball rolls"))
-    told = ltx_tui("plan", "--json", cwd=folder)
+    told = ltx_tui(folder, "plan", "--json")
     plan = msgspec.json.decode(told.stdout, type=Plan)
     stale = [item for item in plan.items if item.status is not Status.FRESH and item.reasons]
     assert [(i.stage, i.clip, i.reasons) for i in stale if i.status is Status.STALE] == [
@@ -66,7 +63,7 @@ def test_demo_runs_the_whole_job_and_a_rerun_finds_it_done(tmp_path: Path) -> No
 
 def test_demo_leaves_other_folders_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    refused = ltx_tui("demo", ".", cwd=tmp_path)
+    refused = ltx_tui(tmp_path, "demo", ".")
     assert refused.returncode == 2
     assert "files that are not a demo's" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ from rich.console import Console
 from rich.theme import Theme as RichTheme
 
 from engine import events as ev
+from engine.client import Engine
 from engine.events import AnyEvent
+from engine.memory.monitor import HostMemory, MemorySample
+from engine.memory.nvml import GpuMemory
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import ClipOutline, Orphan, Plan, PlanItem, Status
 from engine.project import Project
+from engine.worker.lock import WorkerInfo
+from engine.worker.protocol import News, Snapshot
+from engine.worker.spec import JobInfo, JobSpec, JobState
 from ltx_tui.cli.console import rich_styles
 from ltx_tui.themes import load_theme
 
@@ -67,7 +74,7 @@ def job(clips: int = 4, *, fail: bool = True, cancelled: bool = False) -> list[A
         out.append(ev.StageStarted(stage=stage, total=clips, load_seconds=0.5))
         for row in range(clips):
             name = f"clips/scene-{row:04}.mp4"
-            out.append(ev.ClipStarted(stage=stage, clip=name, row=row))
+            out.append(ev.ClipStarted(stage=stage, clip=name, row=row, device="cpu"))
             if fail and stage == "latents" and row == 1:
                 out.append(failure())
             else:
@@ -142,53 +149,152 @@ def plan(*, fresh: bool = False) -> Plan:
     )
 
 
-class FakeEngine:
-    """An engine that plays events back and keeps what it was asked."""
+def job_info(number: int = 1, state: str = "running", **more: Any) -> JobInfo:
+    """Return a job as the worker tells of it."""
+    known = {"kind": "encode", "stages": (Stage.CONDITIONS, Stage.LATENTS), "created": 1e9}
+    return JobInfo(**{**known, "id": number, "state": JobState(state), **more})
 
-    def __init__(self, events: Sequence[AnyEvent] = (), error: Exception | None = None) -> None:
-        self.events = list(events)
+
+def worker_info() -> WorkerInfo:
+    """Return a worker that began two minutes ago."""
+    return WorkerInfo(
+        pid=4321,
+        host="here",
+        boot_id="b",
+        version="1.2.3",
+        protocol=1,
+        started=time.time() - 125,
+        socket="/s",
+    )
+
+
+GIB = 1 << 30
+
+
+def memory_sample() -> MemorySample:
+    """Return the memory of a machine with two GPUs, one of which tells little."""
+    host = HostMemory(total=64 * GIB, used=16 * GIB, available=48 * GIB, ours=2 * GIB)
+    big = GpuMemory(
+        index=0,
+        title="NVIDIA H200",
+        uuid="u",
+        total=140 * GIB,
+        used=20 * GIB,
+        ours=18 * GIB,
+        utilisation=97,
+        temperature=61,
+        power=402.4,
+    )
+    return MemorySample(
+        time=0.0, host=host, gpus=(big, GpuMemory(index=1, title="odd\x1b[2J", uuid="v"))
+    )
+
+
+class FakeEngine(Engine):
+    """An engine whose worker plays events back and keeps what it was asked.
+
+    Attributes:
+        told: What a job tells.
+        known: The jobs that there are, the latest last.
+        error: Raised after the events.
+        worker_there: Whether there is a worker before one is started.
+        active: The job that the worker does.
+    """
+
+    def __init__(self, told: Sequence[AnyEvent] = (), error: Exception | None = None) -> None:
+        self.told = list(told)
         self.error = error
         self.calls: list[tuple[str, Any]] = []
-        self.project: Project
-        self.folders: Mapping[Stage, Path] = {}
-        self.default_stages = (Stage.CONDITIONS, Stage.LATENTS)
+        self.known = [job_info()]
+        self.words = ""
+        self.worker_there = True
+        self.active = 1
+        self.standing = ev.Standing()
 
     def open(self, project: Project, folders: Mapping[Stage, Path] | None = None) -> FakeEngine:
         """Stand in for `session.open_engine`."""
-        self.project, self.folders = project, dict(folders or {})
+        Engine.__init__(self, project, folders=folders)
+        self.moved = dict(folders or {})
         return self
 
+    @property
+    def warning(self) -> str:
+        return self.words
+
+    @property
+    def spec(self) -> JobSpec:
+        """The only job that was started."""
+        [spec] = [what for name, what in self.calls if name in ("start", "foreground")]
+        return spec
+
     def plan(self, stages: Any = None, **options: Any) -> Plan:
-        """Return a plan."""
         self.calls.append(("plan", (stages, options)))
         return plan()
 
-    async def run(self, stages: Any = None, *, overwrite: bool = False) -> AsyncIterator[AnyEvent]:
-        """Play the events back."""
-        self.calls.append(("run", (tuple(stages), overwrite)))
-        async for event in self._play():
+    async def _done(self, name: str, what: Any) -> JobInfo:
+        self.calls.append((name, what))
+        return self.known[-1]
+
+    async def start(self, spec: JobSpec | None = None) -> JobInfo:
+        return await self._done("start", spec)
+
+    async def pause(self, job: int = 0) -> JobInfo:
+        return await self._done("pause", job)
+
+    async def resume(self, job: int = 0) -> JobInfo:
+        return await self._done("resume", job)
+
+    async def cancel(self, job: int = 0) -> JobInfo:
+        return await self._done("cancel", job)
+
+    async def retry(self, job: int = 0, clips: Iterable[str] = ()) -> JobInfo:
+        return await self._done("retry", (job, tuple(clips)))
+
+    async def jobs(self) -> tuple[JobInfo, ...]:
+        return tuple(self.known)
+
+    async def memory(self) -> MemorySample:
+        return memory_sample()
+
+    async def worker(self) -> WorkerInfo | None:
+        return worker_info() if self.worker_there else None
+
+    async def stop_worker(self, *, now: bool = False) -> bool:
+        self.calls.append(("stop", now))
+        was, self.worker_there = self.worker_there, False
+        return was
+
+    async def events(self, *, start: bool = True) -> AsyncGenerator[News]:
+        assert not start
+        if self.worker_there:
+            yield Snapshot(jobs=tuple(self.known), active=self.active, standing=self.standing)
+
+    async def follow(self, job: int) -> AsyncGenerator[AnyEvent]:
+        self.calls.append(("follow", job))
+        async for event in self.play():
             yield event
 
-    async def adopt(self, stages: Any = None, *, sample: int = 4) -> AsyncIterator[AnyEvent]:
-        """Play the events back."""
-        self.calls.append(("adopt", (tuple(stages), sample)))
-        async for event in self._play():
-            yield event
-
-    async def decode_folder(
-        self, latents: Path, out: Path, *, audio_latents: Path | None = None
-    ) -> AsyncIterator[AnyEvent]:
-        """Play the events back."""
-        self.calls.append(("decode", (latents, out, audio_latents)))
-        async for event in self._play():
-            yield event
-
-    async def _play(self) -> AsyncIterator[AnyEvent]:
-        for event in self.events:
+    async def play(self) -> AsyncIterator[AnyEvent]:
+        """Tell the events."""
+        for event in self.told:
             yield event
         if self.error is not None:
             raise self.error
 
+    def foreground(self, spec: JobSpec | None = None) -> Any:
+        self.calls.append(("foreground", spec))
+        return FakeForeground(self)
+
+
+class FakeForeground:
+    """A job in this process."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+
+    async def events(self) -> AsyncGenerator[AnyEvent]:
+        async for event in self._engine.play():
+            yield event
+
     async def cancel(self) -> None:
-        """Keep that it was called."""
-        self.calls.append(("cancel", None))
+        self._engine.calls.append(("cancel", None))

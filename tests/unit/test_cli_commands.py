@@ -1,21 +1,17 @@
-"""The commands: options to project keys, errors to exit codes, Ctrl-C to a clean end."""
+"""The commands: options to project keys, errors to exit codes."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import events as ev
 from engine.errors import (
     DatasetError,
     EnvironmentFaultError,
@@ -144,7 +140,9 @@ def test_options_of_the_guide_become_the_project(folder: Path, engine: fakes.Fak
     assert (project.video.vae_tiling, project.text.eight_bit) == (True, True)
     assert (project.audio.enabled, project.audio.silent) == (True, "fail")
     assert project.reference.temporal_scale == 2
-    assert engine.calls == [("run", (engine.default_stages, True))]
+    assert engine.spec.stages == engine.default_stages
+    assert len(engine.spec.stages) == 7
+    assert engine.spec.overwrite
 
 
 def test_options_win_over_project_toml_and_only_when_given(
@@ -176,8 +174,10 @@ def test_process_videos_moves_the_folders_themselves(
         *("--output-dir", "v", "--audio-output-dir", "a", "--reshape-mode", "random"),
     )
     assert result.exit_code == 0, result.output
-    assert engine.folders == {Stage.LATENTS: folder / "v", Stage.AUDIO_LATENTS: folder / "a"}
-    assert engine.calls == [("run", ((Stage.LATENTS, Stage.AUDIO_LATENTS), False))]
+    moved = {Stage.LATENTS: folder / "v", Stage.AUDIO_LATENTS: folder / "a"}
+    assert (engine.moved, engine.spec.folders) == (moved, moved)
+    assert engine.spec.stages == (Stage.LATENTS, Stage.AUDIO_LATENTS)
+    assert not engine.spec.overwrite
     assert engine.project.video.reshape == "random"
 
 
@@ -187,8 +187,8 @@ def test_process_captions_needs_no_buckets(folder: Path, engine: fakes.FakeEngin
         *("--output-dir", "c", "--batch-size", "3"),
     )
     assert result.exit_code == 0, result.output
-    assert engine.folders == {Stage.CONDITIONS: folder / "c"}
-    assert engine.calls == [("run", ((Stage.CONDITIONS,), False))]
+    assert engine.spec.folders == {Stage.CONDITIONS: folder / "c"}
+    assert engine.spec.stages == (Stage.CONDITIONS,)
     assert engine.project.text.batch_size == 3
     assert engine.project.dataset.video_column == "file"
 
@@ -202,16 +202,19 @@ def test_decode_latents_finds_the_sound_beside(folder: Path, engine: fakes.FakeE
     assert "--audio-latents-dir" in missing.stderr
     (folder / "audio_latents").mkdir()
     assert call(*arguments, "--with-audio").exit_code == 0
-    assert engine.calls == [
-        ("decode", (folder / "latents", folder / "out", None)),
-        ("decode", (folder / "latents", folder / "out", folder / "audio_latents")),
-    ]
+    specs = [spec for name, spec in engine.calls if name == "start"]
+    assert [spec.kind for spec in specs] == ["decode", "decode"]
+    assert [(spec.latents, spec.out) for spec in specs] == [
+        (folder / "latents", folder / "out")
+    ] * 2
+    assert [spec.audio_latents for spec in specs] == [None, folder / "audio_latents"]
 
 
 def test_adopt_passes_stages_and_sample_on(folder: Path, engine: fakes.FakeEngine) -> None:
     result = call("adopt", "data.json", *MODELS, *BUCKETS, "--stages", "latents", "--sample", "1")
     assert result.exit_code == 0, result.output
-    assert engine.calls == [("adopt", ((Stage.LATENTS,), 1))]
+    spec = engine.spec
+    assert (spec.kind, spec.stages, spec.sample) == ("adopt", (Stage.LATENTS,), 1)
 
 
 def test_plan_prints_text_or_json(folder: Path, engine: fakes.FakeEngine) -> None:
@@ -227,13 +230,13 @@ def test_plan_prints_text_or_json(folder: Path, engine: fakes.FakeEngine) -> Non
 def test_exit_code_tells_of_failures_and_json_stays_clean(
     folder: Path, engine: fakes.FakeEngine
 ) -> None:
-    engine.events = fakes.job()
+    engine.told = fakes.job()
     arguments = ("process-dataset", "data.json", *MODELS, *BUCKETS)
     assert call(*arguments).exit_code == 1
     result = call(*arguments, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout.splitlines()[-1])["event"] == "job-done"
-    assert len(result.stdout.splitlines()) == len(engine.events)
+    assert len(result.stdout.splitlines()) == len(engine.told)
     assert "1 clip failed" in result.stderr
 
 
@@ -291,49 +294,6 @@ def test_unknown_theme_is_a_usage_error(
     result = call("process-dataset", "data.json", *MODELS, *BUCKETS)
     assert result.exit_code == 2
     assert "did you mean ltx-dark?" in result.stderr
-
-
-class Interrupted(fakes.FakeEngine):
-    """Gets SIGINT in the middle, and ends as a cancelled job does."""
-
-    async def _play(self) -> AsyncIterator[ev.AnyEvent]:
-        for event in fakes.job(fail=False, cancelled=True):
-            yield event
-            if isinstance(event, ev.StageStarted):
-                os.kill(os.getpid(), signal.SIGINT)
-                # The handler runs on the next turn of the loop.
-                await asyncio.sleep(0.05)
-
-
-def test_ctrl_c_cancels_and_says_how_to_go_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fake = Interrupted()
-    monkeypatch.setattr(session, "open_engine", fake.open)
-    result = call("process-dataset", "data.json", *MODELS, *BUCKETS)
-    assert result.exit_code == 130
-    assert [name for name, _ in fake.calls] == ["run", "cancel", "cancel"]
-    assert session.STOPPING in result.stdout
-    assert session.STOPPING_NOW in result.stdout
-    assert "the same command goes on from here" in result.stdout
-
-
-class InterruptedScan(fakes.FakeEngine):
-    """Gets SIGINT while media are probed, which happens in threads."""
-
-    async def _play(self) -> AsyncIterator[ev.AnyEvent]:
-        yield ev.Scanning(done=1, total=9)
-        os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(0.05)
-
-
-def test_ctrl_c_while_planning_ends_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes: list[int] = []
-    monkeypatch.setattr(session, "leave_at_once", codes.append)
-    monkeypatch.setattr(session, "open_engine", InterruptedScan().open)
-    result = call("process-dataset", "data.json", *MODELS, *BUCKETS)
-    assert result.exit_code == 130
-    assert codes == [130]
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

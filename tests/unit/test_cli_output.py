@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import msgspec
 import pytest
 
 from engine import events as ev
 from engine.precompute.plan_types import Plan
+from engine.progress import Progress
 from engine.project import Project
+from ltx_tui.cli.bars import hand_lines, stage_table
 from ltx_tui.cli.console import duration, size
-from ltx_tui.cli.output import JsonView, LineView, LiveView, stage_table
+from ltx_tui.cli.live import LiveView
+from ltx_tui.cli.output import JsonView, LineView
 from ltx_tui.cli.plan_view import print_plan
-from ltx_tui.cli.progress import Progress, rate_words
+from ltx_tui.cli.progress import rate_words
 from ltx_tui.cli.summary import failure_lines
+from tests.terminal.screen import Screen
 from tests.unit import cli_fakes as fakes
 
 
@@ -114,8 +119,8 @@ def test_live_view_ends_with_the_bars_the_failures_and_the_figures() -> None:
     assert "failed: b\\x1b[2Jad.mp4" in text
     assert "\n! done, but not all: 7 written" in text
     assert text.endswith("1 min 02 s\n")
-    # The cursor is shown again.
-    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
+    # No mode of the terminal was changed, so there is none to bring back.
+    assert "\x1b[?" not in text
 
 
 def test_stages_that_never_ran_say_why() -> None:
@@ -138,13 +143,132 @@ def test_bars_differ_in_shape_and_not_in_colour_alone() -> None:
     assert "━━━───────────" in fakes.written(console)
 
 
-def test_live_view_shows_the_note_of_ctrl_c() -> None:
+def test_live_view_shows_notes_and_hints_until_it_closes() -> None:
     console = fakes.console()
-    view = LiveView(console)
+    view = LiveView(console, hint="Ctrl-C stops")
     view.show(fakes.job()[2])
     view.note("stopping after this clip")
+    shown = fakes.written(console)
+    assert "stopping after this clip" in shown
+    assert "Ctrl-C stops" in shown
     view.close()
-    assert "stopping after this clip" in fakes.written(console)
+    screen = Screen()
+    screen.feed(fakes.written(console))
+    assert [line for line in screen.lines if "stop" in line] == []
+    assert "waiting" in screen.lines[0]
+    view.note("detached")
+    assert fakes.written(console).endswith("detached\n")
+
+
+def guard(text: str, *, waiting: bool = False) -> ev.Guard:
+    return ev.Guard(
+        stage="latents",
+        clip="a\x1b[2J.mp4",
+        row=0,
+        device="cuda:1",
+        rung="" if waiting else "stream 16",
+        text=text,
+        waiting=waiting,
+    )
+
+
+def test_guard_is_told_above_the_bars_and_waiting_under_them() -> None:
+    console = fakes.console(100)
+    view = LiveView(console)
+    clip = "a\x1b[2J.mp4"
+    for event in (
+        fakes.job()[2],
+        ev.StageStarted(stage="latents", total=4, load_seconds=0.1),
+        ev.ClipStarted(stage="latents", clip=clip, row=0, device="cuda:1", rung="one-shot"),
+    ):
+        view.show(event)
+    view.show(guard("waits for memory that others hold: 3 GiB", waiting=True))
+    view.tick()
+    screen = Screen(100)
+    screen.feed(fakes.written(console))
+    assert screen.lines[-3:-1] == [
+        "  cuda:1  a\\x1b[2J.mp4  one-shot",
+        "  waits for memory that others hold: 3 GiB",
+    ]
+    view.show(guard("stepped down to stream 16 (31.2 GiB, 9.4 GiB free)"))
+    view.tick()
+    screen = Screen(100)
+    screen.feed(fakes.written(console))
+    assert screen.lines[0].startswith(
+        "memory guard, cuda:1: a\\x1b[2J.mp4: stepped down to stream 16"
+    )
+    assert "conditions" in screen.lines[1]
+    assert screen.lines[-2] == "  cuda:1  a\\x1b[2J.mp4  stream 16"
+
+
+def test_guard_gets_a_line_in_a_pipe() -> None:
+    console = fakes.console(200, terminal=False)
+    play(LineView(console), [guard("stepped down to stream 16")])
+    words = "memory guard, cuda:1: a\\x1b[2J.mp4: stepped down to stream 16\n"
+    assert fakes.written(console) == words
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_several_devices_get_a_line_each_that_fits(width: int) -> None:
+    console, progress = fakes.console(width), Progress()
+    for number in range(6):
+        name = f"{'long/' * 12}scene-{number}.mp4"
+        progress.take(
+            ev.ClipStarted(
+                stage="latents", clip=name, row=number, device=f"cuda:{number}", rung="stream 16"
+            )
+        )
+    lines = [line.plain for line in hand_lines(console, progress)]
+    assert len(lines) == 5
+    assert all(len(line) <= width for line in lines)
+    assert lines[0].startswith("  cuda:0  ")
+    assert lines[0].endswith("scene-0.mp4  stream 16")
+    assert lines[-1] == "  and 2 more devices"
+
+
+def standing_of(events: list[ev.AnyEvent]) -> ev.Standing:
+    progress = Progress()
+    for event in events:
+        progress.take(event)
+    return progress.standing()
+
+
+def test_who_comes_later_is_told_where_the_job_stands() -> None:
+    console = fakes.console(200, terminal=False)
+    events = fakes.job(4)[:-3]
+    view = LineView(console)
+    view.show(standing_of([*events, guard("stepped down to stream 16")]))
+    lines = fakes.written(console).splitlines()
+    assert lines[0] == "conditions: 4/4 done in 4.2 s"
+    assert lines[1].startswith("latents: 4/4 100%")
+    assert lines[2] == "audio latents: nothing to do, 9 fresh"
+    assert lines[3].startswith(r"failed: b\x1b[2Jad.mp4 (latents): cut short")
+    assert lines[4].startswith("memory guard, cuda:1: ")
+    # A client that fell behind is told again where things stand, but of no failure twice.
+    view.show(standing_of(events))
+    assert fakes.written(console).count("failed:") == 1
+
+
+def test_standing_puts_the_bars_where_they_belong() -> None:
+    console = fakes.console()
+    view = LiveView(console)
+    many = [fakes.failure(f"{n}.mp4", n) for n in range(9)]
+    view.show(standing_of([*fakes.job(40)[:90], *many]))
+    view.tick()
+    screen = Screen()
+    screen.feed(fakes.written(console))
+    assert [line[:15] for line in screen.lines[:5]] == [f"✗ failed: {n}.mp4" for n in range(4, 9)]
+    assert screen.lines[5] == "… and 4 more failed"
+    assert re.search(r"^✓ conditions +━+ 40/40 done in 4.2 s", screen.lines[6])
+
+
+def test_job_that_went_on_says_what_was_done_before() -> None:
+    console = fakes.console(200, terminal=False)
+    count = ev.StageCount(
+        stage="latents", to_do=30, fresh=1, blocked=0, skipped=0, done=8, failed=2
+    )
+    play(LineView(console), [ev.JobStarted(stages=(count,))])
+    assert fakes.written(console) == "latents: 30 to do, 10 done before, 1 fresh\n"
 
 
 def test_cancelled_job_says_how_to_go_on() -> None:
@@ -152,7 +276,7 @@ def test_cancelled_job_says_how_to_go_on() -> None:
     play(LineView(console), fakes.job(fail=False, cancelled=True))
     last = fakes.written(console).splitlines()[-1]
     assert last.startswith("! stopped:")
-    assert last.endswith("the same command goes on from here")
+    assert last.endswith("the same command goes on")
 
 
 def test_failures_with_one_reason_are_one_block() -> None:

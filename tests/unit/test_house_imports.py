@@ -15,13 +15,22 @@ TERMINAL = {"textual", "rich", "click"}
 PLANNING = (
     "engine.buckets",
     "engine.client",
+    "engine.database",
     "engine.dataset",
     "engine.events",
     "engine.media.probe",
+    "engine.memory.calibration",
+    "engine.memory.forecast",
+    "engine.memory.monitor",
+    "engine.memory.rungs",
     "engine.models.checkpoint",
     "engine.precompute.fingerprint",
+    "engine.precompute.outlook",
     "engine.precompute.plan",
+    "engine.progress",
     "engine.project",
+    "engine.worker.link",
+    "engine.worker.server",
 )
 
 IMPORT_ALL = """

@@ -171,7 +171,8 @@ def test_in_a_folder_that_the_user_named_only_our_own_files_are_orphans(project:
     engine = Engine(project, folders={Stage.LATENTS: folder})
 
     async def encode() -> list[object]:
-        return [event async for event in engine.run([Stage.LATENTS])]
+        job = engine.foreground(engine.encoding([Stage.LATENTS]))
+        return [event async for event in job.events()]
 
     asyncio.run(encode())
     (folder / "conditions").mkdir()
@@ -263,7 +264,8 @@ def test_outputs_of_another_tool_are_adopted_if_they_hold(project: Project) -> N
     shutil.copy(project.output_dir / "latents/wide.pt", project.output_dir / "latents/mute.pt")
 
     async def adopt() -> list[object]:
-        return [event async for event in Engine(project).adopt(sample=2)]
+        engine = Engine(project)
+        return [event async for event in engine.foreground(engine.adopting(sample=2)).events()]
 
     events = asyncio.run(adopt())
     assert ending(events).adopted == 9  # type: ignore[arg-type]
@@ -299,7 +301,7 @@ def test_a_job_goes_on_when_its_encoder_is_killed(project: Project) -> None:
 
     async def killing() -> list[object]:
         events, killed = [], False
-        async for event in Engine(project).run():
+        async for event in Engine(project).foreground().events():
             events.append(event)
             if isinstance(event, ClipStarted) and not killed:
                 killed = True
@@ -319,11 +321,11 @@ def test_a_cancelled_job_goes_on_where_it_stopped(project: Project) -> None:
     shutil.rmtree(project.output_dir / "latents")
 
     async def cancelling() -> list[object]:
-        engine, events = Engine(project), []
-        async for event in engine.run():
+        job, events = Engine(project).foreground(), []
+        async for event in job.events():
             events.append(event)
             if isinstance(event, ClipDone):
-                await engine.cancel()
+                await job.cancel()
         return events
 
     events = asyncio.run(cancelling())
@@ -366,11 +368,11 @@ def test_a_cancel_does_not_wait_for_models_to_load(project: Project) -> None:
     shutil.rmtree(project.output_dir / "conditions")
 
     async def cancelling() -> list[object]:
-        engine, events = Engine(project), []
-        async for event in engine.run():
+        job, events = Engine(project).foreground(), []
+        async for event in job.events():
             events.append(event)
             if isinstance(event, ModelLoading):
-                await engine.cancel()
+                await job.cancel()
         return events
 
     events = asyncio.run(cancelling())

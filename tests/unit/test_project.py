@@ -6,9 +6,12 @@ python -c "from engine.project import example_toml; print(example_toml(), end=''
 
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import ProjectError
 from engine.project import (
@@ -89,6 +92,10 @@ def test_a_relative_project_path_still_gives_an_absolute_root(tmp_path, monkeypa
         ('buckets = "960x544x49"\n', ["'buckets'", "video.buckets"]),
         ("[vidio]\nfps = 1\n", ["'vidio'", "[video]"]),
         ("video = 3\n", ["is a section", "write [video]"]),
+        ("clips = 3\n", ["is a section", "write [clips]"]),
+        ("[clip]\n'a.mp4' = '64x64x9'\n", ["'clip'", "[clips]"]),
+        ("[clips]\n'a.mp4' = 3\n", ["clips.a.mp4", "got int", "in quotes"]),
+        ("[clips]\na.mp4 = '64x64x9'\n", ["clips.a", "got dict", "path with dots"]),
         ('[video]\nseed = "1"\n', ["video.seed", "expected int, got str", "default is 42"]),
         ("[video]\nseed = true\n", ["video.seed", "got bool"]),
         ("[video]\nfps = nan\n", ["video.fps"]),
@@ -177,6 +184,31 @@ def test_an_update_of_dotted_keys(tmp_path):
     path = written(tmp_path, "video.seed = 7 # seven\nvideo.fps = 24.0\n")
     update_project(path, {"video.seed": 8})
     assert path.read_text() == "video.seed = 8 # seven\nvideo.fps = 24.0\n"
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20)
+
+
+@given(NAMES)
+def test_a_clip_of_any_name_gets_a_bucket_of_its_own_and_loses_it_again(name):
+    with TemporaryDirectory() as folder:
+        text = "# top\n[clips]  # takes\n'a' = '64x64x1' # a\n# end\n[text]\ntrigger = 'T'\n"
+        path = written(Path(folder), text)
+        before = load_project(path).clips
+        assert update_project(path, {}, clips={name: "64x64x9"}).clips == before | {name: "64x64x9"}
+        assert load_project(path).clips[name] == "64x64x9"
+        for words in ("# top", "# takes", "# end", "trigger = 'T'"):
+            assert words in path.read_text(encoding="utf-8")
+        update_project(path, {}, clips={name: None})
+        assert name not in load_project(path).clips
+        if name != "a":
+            assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_clip_without_a_bucket_of_its_own_can_be_told_so_again(tmp_path):
+    path = written(tmp_path, "[video]\nseed = 7\n")
+    update_project(path, {}, clips={"a.mp4": None})
+    assert path.read_text() == "[video]\nseed = 7\n"
 
 
 def test_a_refused_update_writes_nothing(tmp_path):

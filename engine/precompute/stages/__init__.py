@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from engine.memory.peaks import Peak
+from engine.memory.ways import Report
 from engine.precompute.layout import Stage
 from engine.precompute.stages.base import Loading, StageRunner
 from engine.precompute.steps import StageSetup
 
 
-def open_stage(setup: StageSetup, loading: Loading) -> StageRunner[Any, Any, Any]:
-    """Return the runner of a stage, its models not yet loaded.
+def open_stage(
+    setup: StageSetup,
+    loading: Loading,
+    *,
+    report: Report | None = None,
+    peaks: Iterable[Peak] = (),
+) -> StageRunner[Any, Any, Any]:
+    """Return the runner of a stage, its models not yet loaded; arguments as `StageRunner`'s.
 
     Raises:
         LtxError: The device does not exist, or the checkpoint is unusable.
     """
+    return _runner(setup.stage)(setup, loading, report=report, peaks=peaks)
+
+
+def _runner(stage: Stage) -> type[StageRunner[Any, Any, Any]]:
     # Each stage imports the models that it needs, and no others.
-    if setup.stage is Stage.CONDITIONS:
+    if stage is Stage.CONDITIONS:
         from engine.precompute.stages.text import TextStage
 
-        return TextStage(setup, loading)
-    if setup.stage is Stage.AUDIO_LATENTS:
+        return TextStage
+    if stage is Stage.AUDIO_LATENTS:
         from engine.precompute.stages.audio import AudioStage
 
-        return AudioStage(setup, loading)
-    if setup.stage in (Stage.LATENTS, Stage.REFERENCE_LATENTS):
+        return AudioStage
+    if stage in (Stage.LATENTS, Stage.REFERENCE_LATENTS):
         from engine.precompute.stages.video import VideoStage
 
-        return VideoStage(setup, loading)
-    if setup.stage is Stage.DECODED_AUDIO:
+        return VideoStage
+    if stage is Stage.DECODED_AUDIO:
         from engine.precompute.stages.decode import AudioDecodeStage
 
-        return AudioDecodeStage(setup, loading)
+        return AudioDecodeStage
     from engine.precompute.stages.decode import VideoDecodeStage
 
-    return VideoDecodeStage(setup, loading)
+    return VideoDecodeStage

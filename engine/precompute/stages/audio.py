@@ -7,26 +7,31 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import torch
+
 from engine.errors import MediaError
 from engine.media.audio import Waveform, read_audio, sample_count, silence
 from engine.models.audio_config import audio_config
 from engine.models.audio_vae import AudioEncoder, load_audio_encoder
-from engine.precompute.outputs import Expected, audio_payload, expect_audio
-from engine.precompute.stages.base import Cancelled, CancelledError, Loading, Made, StageRunner
-from engine.precompute.steps import AudioStep, StageSetup
+from engine.precompute.outputs import Expected, Payload, audio_payload, expect_audio
+from engine.precompute.stages.base import Cancelled, Home, Made, StageRunner
+from engine.precompute.steps import AudioStep
+
+# Samples a second, all channels together: stereo at a rate that few files exceed.
+_MOST_SAMPLES = 2 * 96_000
 
 
 class AudioStage(StageRunner[AudioStep, Waveform, AudioEncoder]):
     """Encodes the sound of clips with the audio VAE, in float32."""
 
-    def __init__(self, setup: StageSetup, loading: Loading) -> None:
-        super().__init__(setup, loading)
-        self._config = audio_config(self.checkpoint.section("audio_vae"), setup.checkpoint_path)
+    def read_headers(self) -> None:
+        """Read the audio VAE's config."""
+        self._config = audio_config(self.checkpoint.section("audio_vae"), self.checkpoint.path)
 
-    def load(self) -> AudioEncoder:
+    def load(self, home: Home[AudioEncoder]) -> AudioEncoder:
         """Load the audio encoder."""
-        self.loading("audio VAE encoder", str(self.device))
-        return load_audio_encoder(self.checkpoint, self.device)
+        self.loading("audio VAE encoder", str(home.device))
+        return load_audio_encoder(self.checkpoint, home.device)
 
     def prepare(self, step: AudioStep) -> Waveform:
         """Read the sound of exactly the kept frames, or make silence."""
@@ -38,18 +43,31 @@ class AudioStage(StageRunner[AudioStep, Waveform, AudioEncoder]):
             raise MediaError("its sound has gone since it was probed", remedy="run again")
         return found
 
+    def host_bytes(self, step: AudioStep) -> int:
+        """Return the bytes of the sound's samples in float32."""
+        return math.ceil(step.window.duration * _MOST_SAMPLES) * 4
+
     def make(
-        self, steps: Sequence[AudioStep], prepared: Sequence[Waveform], cancelled: Cancelled
+        self,
+        steps: Sequence[AudioStep],
+        prepared: Sequence[Waveform],
+        cancelled: Cancelled,
+        lower: int = 0,
     ) -> list[Made]:
         """Encode each sound."""
-        made = []
-        for _, sound in zip(steps, prepared, strict=True):
-            if cancelled():
-                raise CancelledError
-            samples = sound.samples.to(self.device)
-            latents = self.model.encode(samples, sound.rate)
-            made.append(Made(payload=audio_payload(latents, sound.samples.shape[1] / sound.rate)))
-        return made
+        return [
+            self._encode(step, sound, cancelled, lower)
+            for step, sound in zip(steps, prepared, strict=True)
+        ]
+
+    def _encode(self, step: AudioStep, sound: Waveform, cancelled: Cancelled, lower: int) -> Made:
+        seconds = sound.samples.shape[1] / sound.rate
+
+        def run(model: AudioEncoder, device: torch.device) -> Payload:
+            latents = model.encode(sound.samples.to(device), sound.rate)
+            return audio_payload(latents, seconds)
+
+        return self.guarded(f"{math.ceil(seconds)} s of sound", run, step, cancelled, lower)
 
     def expected(self, step: AudioStep) -> Expected:
         """Return the latents' shape: see `AudioEncoder.encode` for the number of steps."""

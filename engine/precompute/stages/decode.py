@@ -17,43 +17,55 @@ from engine.models.tiling import tiled_decode
 from engine.models.video_vae import VideoDecoder, load_video_decoder
 from engine.models.vocoder import Vocoder, load_vocoder
 from engine.precompute.outputs import Payload, load, tensor
-from engine.precompute.stages.base import (
-    Cancelled,
-    CancelledError,
-    Made,
-    StageRunner,
-    resolve_dtype,
-)
+from engine.precompute.stages.base import Cancelled, Home, Made, StageRunner, resolve_dtype
 from engine.precompute.steps import DecodeStep
+
+# Bytes that come of a byte of latents in bfloat16, about: 128 values become 8 × 32 × 32 pixels in
+# three colours; 128 float32 values of sound become 1/25 s of stereo at 48 kHz.
+_FRAMES_PER_LATENTS = 96
+_SAMPLES_PER_LATENTS = 30
 
 
 class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
     """Decodes video latents into MP4, or PNG for one frame."""
 
-    def load(self) -> VideoDecoder:
+    def load(self, home: Home[VideoDecoder]) -> VideoDecoder:
         """Load the video decoder."""
-        self.loading("video VAE decoder", str(self.device))
+        self.loading("video VAE decoder", str(home.device))
         dtype = resolve_dtype(self.setup.dtype)
-        return load_video_decoder(self.checkpoint, self.device, dtype)
+        return load_video_decoder(self.checkpoint, home.device, dtype)
 
     def prepare(self, step: DecodeStep) -> Payload:
         """Read the latents."""
         return _read(step, "fps")
 
+    def host_bytes(self, step: DecodeStep) -> int:
+        """Return the bytes of the latents, and of the frames that wait to be written."""
+        return _size(step) * _FRAMES_PER_LATENTS
+
     def make(
-        self, steps: Sequence[DecodeStep], prepared: Sequence[Payload], cancelled: Cancelled
+        self,
+        steps: Sequence[DecodeStep],
+        prepared: Sequence[Payload],
+        cancelled: Cancelled,
+        lower: int = 0,
     ) -> list[Made]:
         """Decode each clip into uint8 frames [F, H, W, 3]."""
-        made = []
-        for _, payload in zip(steps, prepared, strict=True):
-            if cancelled():
-                raise CancelledError
-            latents = tensor(payload, "latents")[None].to(self.device)
-            decoder = self.model
-            tiled = self.setup.vae_tiling
-            pixels = tiled_decode(decoder, latents) if tiled else decoder.decode(latents)
-            made.append(Made(payload={"frames": to_frames(pixels[0]), "fps": payload["fps"]}))
-        return made
+        return [
+            self._decode(step, payload, cancelled, lower)
+            for step, payload in zip(steps, prepared, strict=True)
+        ]
+
+    def _decode(self, step: DecodeStep, payload: Payload, cancelled: Cancelled, lower: int) -> Made:
+        latents = tensor(payload, "latents")[None]
+        tiled = self.setup.vae_tiling
+
+        def run(decoder: VideoDecoder, device: torch.device) -> Payload:
+            moved = latents.to(device)
+            pixels = tiled_decode(decoder, moved) if tiled else decoder.decode(moved)
+            return {"frames": to_frames(pixels[0]), "fps": payload["fps"]}
+
+        return self.guarded(_shape(latents), run, step, cancelled, lower)
 
     def write(self, step: DecodeStep, made: Made) -> Path:
         """Write an MP4 at the exact rate, or a PNG."""
@@ -69,33 +81,45 @@ class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
 class AudioDecodeStage(StageRunner[DecodeStep, Payload, tuple[AudioDecoder, Vocoder]]):
     """Decodes audio latents into WAV, cut to the length that they were encoded from."""
 
-    def load(self) -> tuple[AudioDecoder, Vocoder]:
+    def load(self, home: Home[tuple[AudioDecoder, Vocoder]]) -> tuple[AudioDecoder, Vocoder]:
         """Load the audio decoder and the vocoder."""
-        self.loading("audio VAE decoder and vocoder", str(self.device))
+        self.loading("audio VAE decoder and vocoder", str(home.device))
         return (
-            load_audio_decoder(self.checkpoint, self.device),
-            load_vocoder(self.checkpoint, self.device),
+            load_audio_decoder(self.checkpoint, home.device),
+            load_vocoder(self.checkpoint, home.device),
         )
 
     def prepare(self, step: DecodeStep) -> Payload:
         """Read the latents."""
         return _read(step, "duration")
 
+    def host_bytes(self, step: DecodeStep) -> int:
+        """Return the bytes of the latents, and of the samples that wait to be written."""
+        return _size(step) * _SAMPLES_PER_LATENTS
+
     def make(
-        self, steps: Sequence[DecodeStep], prepared: Sequence[Payload], cancelled: Cancelled
+        self,
+        steps: Sequence[DecodeStep],
+        prepared: Sequence[Payload],
+        cancelled: Cancelled,
+        lower: int = 0,
     ) -> list[Made]:
         """Decode each sound."""
-        made = []
-        for _, payload in zip(steps, prepared, strict=True):
-            if cancelled():
-                raise CancelledError
-            decoder, vocoder = self.model
-            samples = vocoder.synthesise(decoder.decode(tensor(payload, "latents").to(self.device)))
+        return [
+            self._decode(step, payload, cancelled, lower)
+            for step, payload in zip(steps, prepared, strict=True)
+        ]
+
+    def _decode(self, step: DecodeStep, payload: Payload, cancelled: Cancelled, lower: int) -> Made:
+        latents = tensor(payload, "latents")
+
+        def run(models: tuple[AudioDecoder, Vocoder], device: torch.device) -> Payload:
+            decoder, vocoder = models
+            samples = vocoder.synthesise(decoder.decode(latents.to(device)))
             length = round(float(payload["duration"]) * vocoder.sample_rate)
-            made.append(
-                Made(payload={"samples": samples[:, :length].cpu(), "rate": vocoder.sample_rate})
-            )
-        return made
+            return {"samples": samples[:, :length].cpu(), "rate": vocoder.sample_rate}
+
+        return self.guarded(_shape(latents), run, step, cancelled, lower)
 
     def write(self, step: DecodeStep, made: Made) -> Path:
         """Write a WAV."""
@@ -115,3 +139,14 @@ def _read(step: DecodeStep, number: str) -> Payload:
     if not isinstance(payload.get("latents"), Tensor) or number not in payload:
         raise LtxError(f"holds no latents with {number}", file=step.source)
     return payload
+
+
+def _size(step: DecodeStep) -> int:
+    try:
+        return Path(step.source).stat().st_size
+    except OSError:
+        return 0
+
+
+def _shape(latents: Tensor) -> str:
+    return f"latents {'x'.join(map(str, latents.shape))}"
