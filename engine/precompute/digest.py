@@ -92,6 +92,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
         warnings: About the dataset as a whole.
         remarks: About clips.
         blocked: Clips that are blocked in some stage.
+        disk_free: Bytes that are free where the outputs go; 0 where that is not known.
     """
 
     clips: int
@@ -103,6 +104,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     remarks: tuple[Remarks, ...] = ()
     outlooks: tuple[Outlook, ...] = ()
     blocked: int = 0
+    disk_free: int = 0
 
     def count(self, *statuses: Status) -> int:
         """Return how many outputs have one of these statuses."""

@@ -129,11 +129,12 @@ def test_a_window_that_changes_its_size_shows_one_set_of_bars(make: Make) -> Non
         terminal.on_text = screen.feed
         for width, count in ((52, "[1-3]"), (110, "[4-5]"), (70, "[6-7]")):
             terminal.wait_for(rf"conditions .*{count}/8")
+            terminal.read(0.05)  # nothing is to be on its way when the width changes
             terminal.resize(width, 24)
             screen.resize(width)
         assert terminal.end() == 0, terminal.text
     assert screen.unknown == []
-    assert [line for line in screen.lines if "Ctrl-C stops" in line] == []
+    assert [line for line in screen.lines if "Ctrl-C stops" in line] == [], "\n".join(screen.lines)
     [bars] = [line for line in screen.lines if "conditions" in line]
     assert re.search(r"8/8 +done in", bars), "\n".join(screen.lines)
     assert screen.lines[-2].startswith("✓ done: 8 written")

@@ -200,9 +200,14 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_nothing_half_is_written(
     pages = db.one("PRAGMA page_count")
     assert pages is not None
     db.one(f"PRAGMA max_page_count={pages[0]}")
-    with pytest.raises(EnvironmentFaultError, match="full — make space"), db.transaction():
-        for number in range(5000):
-            journal.start(job, StepKey(Stage.LATENTS, f"{number}"), device="cpu", rung="x" * 50)
+
+    def fill() -> None:
+        with db.transaction():
+            for number in range(5000):
+                journal.start(job, StepKey(Stage.LATENTS, f"{number}"), device="cpu", rung="x" * 50)
+
+    with pytest.raises(EnvironmentFaultError, match="full — make space"):
+        fill()
     assert journal.attempts(job) == []
     db.one("PRAGMA max_page_count=1000000")
     journal.start(job, KEY, device="cpu", rung="")
