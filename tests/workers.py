@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -13,11 +14,18 @@ import psutil
 from engine.client import Engine
 from engine.events import AnyEvent
 from engine.precompute.layout import Stage
+from engine.precompute.ledger import Ledger
 from engine.project import Project
+from engine.worker.journal import Journal
 from engine.worker.lock import read_lock
 from engine.worker.spec import JobInfo, JobSpec
 from tests.jobs import project_of
 from tests.small_set import write_dataset
+
+Make = Callable[..., Project]
+
+# Long prompts come first, so this is done before any that is slow.
+FIRST = "ok and done before the others"
 
 ROOT = Path(__file__).parents[1]
 ENCODER = {"LTX_TUI_ENCODER": "tests.fake_encoder", "PYTHONPATH": str(ROOT)}
@@ -109,3 +117,16 @@ def end_worker(project: Project) -> None:
     for one in family:
         one.kill()
     psutil.wait_procs(family, timeout=10)
+
+
+def written(folder: Path) -> Counter[str]:
+    """Return how often each output was written, by the log that `make` asks for."""
+    log = folder / "written"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return Counter(line.split()[1] for line in lines)
+
+
+def outcomes(project: Project, job: int) -> Counter[str]:
+    """Return how the attempts of a job ended."""
+    with Ledger(project.state_dir) as ledger:
+        return Counter(attempt.outcome for attempt in Journal(ledger.database).attempts(job))

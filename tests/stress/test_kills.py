@@ -77,6 +77,7 @@ class Killer:
         self.engine = Engine(project, idle=60)
         self.random = random.Random(SEED)
         self.counts: Counter[str] = Counter()
+        self.encoders: list[psutil.Process] = []
         self.job = 0
 
     async def go_on(self) -> JobInfo:
@@ -98,7 +99,7 @@ class Killer:
 
     async def wait(self) -> None:
         """Wait for a random moment: at once, some time later, or while a clip is in hand."""
-        kind = self.random.choice(("soon", "later", "at work"))
+        kind = self.random.choice(("soon", "soon", "later", "at work"))
         if kind == "at work":
             with suppress(LtxError, TimeoutError):
                 await asyncio.wait_for(self.clip_started(), timeout=15)
@@ -117,17 +118,14 @@ class Killer:
         encoders = []
         with suppress(psutil.NoSuchProcess):
             encoders = psutil.Process(pid).children() if pid else []
+        self.encoders.extend(encoders)
         if encoders and self.random.random() < 0.6:
             encoders[0].kill()
             self.counts["encoder"] += 1
         elif pid:
             with suppress(psutil.NoSuchProcess):
-                orphans = kill_worker(self.project)
+                kill_worker(self.project)
                 self.counts["worker"] += 1
-                _, alive = psutil.wait_procs(
-                    [p for p in psutil.process_iter() if p.pid in orphans], timeout=30
-                )
-                assert not alive, "an encoder outlived its worker"
 
 
 async def disturb(killer: Killer) -> None:
@@ -147,6 +145,8 @@ async def disturb(killer: Killer) -> None:
     assert (await killer.info()).state is JobState.DONE
     await killer.engine.stop_worker()
     await killer.engine.close()
+    _, alive = psutil.wait_procs(killer.encoders, timeout=30)
+    assert not alive, "an encoder outlived its worker"
 
 
 def attempts(project: Project) -> list[Attempt]:
