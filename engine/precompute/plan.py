@@ -27,7 +27,14 @@ from engine.precompute.make_steps import make_step, output_path
 from engine.precompute.plan_types import Orphan, Plan, PlanItem, Status
 from engine.precompute.status import Ask, Judge
 from engine.precompute.steps import AnyStep
-from engine.precompute.survey import ClipPlan, Progress, outline, probe_files, survey
+from engine.precompute.survey import (
+    ClipPlan,
+    Progress,
+    outline,
+    probe_files,
+    survey,
+    unused_choices,
+)
 from engine.project import Project
 from engine.text import plural, visible
 
@@ -261,7 +268,9 @@ class Planner:
         counts = Counter(_bucket(clip) for clip in clips)
         if not any(clip.probe is not None for clip in clips):
             return {}
-        return {str(bucket): counts[str(bucket)] for bucket in self.buckets()}
+        asked = [str(bucket) for bucket in self.buckets()]
+        own = sorted(counts.keys() - {"", *asked})
+        return {name: counts[name] for name in [*asked, *own]}
 
     def _warnings(
         self, clip_set: ClipSet, clips: Sequence[ClipPlan], stages: Sequence[Stage]
@@ -271,6 +280,7 @@ class Planner:
             for problem in clip_set.problems
             if problem.severity == "warning"
         ]
+        warnings += unused_choices(self.project, clip_set.clips)
         used = {_bucket(clip) for clip in clips} - {""}
         if len(used) > 1:
             warnings.append(f"{len(used)} buckets are in use: the trainer's batch size must be 1")

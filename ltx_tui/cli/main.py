@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -69,8 +70,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the sub-command, or say which one may have been meant."""
+        """Find the sub-command, or the project to open, or say which one may have been meant."""
         name = args[0]
+        if name not in COMMANDS and Path(name).expanduser().exists():
+            from ltx_tui.cli import workbench
+
+            return "workbench", workbench.command, args
         if name not in COMMANDS and not name.startswith("-"):
             near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
             guess = f"; did you mean {near[0]!r}?" if near else ""
@@ -109,6 +114,7 @@ class LazyGroup(click.Group):
 _HELP = """Turn clips and captions into a finished LTX-2 training dataset.
 
 \b
+ltx-tui [PROJECT]         the workbench, on this folder or another
 ltx-tui demo              see it work, without any download
 ltx-tui init my-clips     begin with clips of your own
 ltx-tui plan              what a run would do
@@ -124,8 +130,15 @@ ltx-tui run               do it
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="ltx-tui", prog_name="ltx-tui")
+@click.option("--no-mouse", is_flag=True, help="The workbench leaves the mouse to the terminal.")
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, no_mouse: bool) -> int:
     """Turn clips and captions into a finished LTX-2 training dataset."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from ltx_tui.cli import workbench
+
+    if workbench.has_terminal():
+        return workbench.open_workbench(Path.cwd(), mouse=False if no_mouse else None)
+    click.echo(ctx.get_help())
+    return 0

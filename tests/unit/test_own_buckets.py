@@ -46,6 +46,11 @@ def test_a_clip_gets_its_own_bucket_and_the_others_the_nearest(
         "mute.mp4": "64x64x9",
     }
     assert {item.status for item in items.values()} == {Status.MISSING}
+    # Those of single clips are counted, and foreseen, behind the others.
+    assert plan.buckets == {"64x64x9": 1, "96x64x9": 1, "32x32x17": 1, "64x32x9": 1}
+    assert [one.name for one in plan.outlooks if one.stage is Stage.LATENTS] == list(plan.buckets)
+    gone = with_clips(root, models, {"gone.mp4": "64x64x9"})
+    assert any("names no clip of the dataset: gone.mp4" in w for w in latents(gone)[0].warnings)
 
 
 def test_another_bucket_makes_the_output_stale_and_the_plan_says_so(
