@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,12 +19,8 @@ from engine.memory.monitor import MemorySample, Monitor
 from engine.memory.peaks import Peak
 from engine.precompute.layout import Stage, stage_folders
 from engine.precompute.ledger import Ledger
-from engine.precompute.outlook import outlook
-from engine.precompute.plan import Planner
 from engine.precompute.plan_types import Plan
-from engine.precompute.status import Ask
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
-from engine.worker.foreground import Foreground
 from engine.worker.journal import Journal
 from engine.worker.link import Link
 from engine.worker.lock import WorkerInfo
@@ -39,6 +35,9 @@ from engine.worker.protocol import (
     Start,
 )
 from engine.worker.spec import JobInfo, JobSpec, clips_of
+
+if TYPE_CHECKING:
+    from engine.worker.foreground import Foreground
 
 T = TypeVar("T")
 
@@ -133,6 +132,11 @@ class Engine:
         Raises:
             LtxError: The dataset, a bucket or a model path is unusable as a whole.
         """
+        # Probing needs FFmpeg, which a client that only asks the worker can do without.
+        from engine.precompute.outlook import outlook
+        from engine.precompute.plan import Planner
+        from engine.precompute.status import Ask
+
         with Ledger(self.project.state_dir) as ledger:
             planner = Planner(self.project, self.folders, ledger)
             ask = Ask(overwrite=overwrite, only=frozenset(only))
@@ -345,4 +349,6 @@ class Engine:
 
     def foreground(self, spec: JobSpec | None = None) -> Foreground:
         """Return a job that runs in this process instead of the worker."""
+        from engine.worker.foreground import Foreground  # it loads what the worker loads
+
         return Foreground(spec or self.encoding())
