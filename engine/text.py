@@ -16,11 +16,14 @@ def visible(text: object, *, keep: str = "") -> str:
         text: Anything; `str()` is taken of it.
         keep: Characters to leave alone, such as "\n".
     """
+    written = str(text)
+    if written.isprintable():
+        return written  # nearly always, and far quicker
     return "".join(
         c
         if c in keep or (unicodedata.category(c) not in _HIDDEN and c not in _BIDI)
         else c.encode("unicode_escape").decode()
-        for c in str(text)
+        for c in written
     )
 
 
