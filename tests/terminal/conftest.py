@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from engine.client import open_project
+from tests.terminal.terminal import Terminal
+from tests.tui.conftest import make_project
 from tests.workers import ENCODER, end_worker, text_project
 
 Make = Callable[..., Path]
+Open = Callable[..., Terminal]
+
+# Seconds for a program to start on a busy machine.
+START = 60
 
 
 @pytest.fixture
@@ -38,3 +44,34 @@ def make(
     yield project
     for root in made:
         end_worker(open_project(root))
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's own configuration and terminal out of the way of the workbench."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("TMUX", "SSH_CONNECTION", "LTX_TUI_THEME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plain: None) -> Path:
+    """Return the folder of a project of six clips whose files are empty."""
+    return make_project(tmp_path / "bunny-lora").root
+
+
+@pytest.fixture
+def workbench(folder: Path) -> Iterator[Open]:
+    """Return an opener of workbenches that are on the screen; they are ended after the test."""
+    opened: list[Terminal] = []
+
+    def start(*arguments: str, is_leader: bool = True) -> Terminal:
+        terminal = Terminal(folder, *arguments, is_leader=is_leader)
+        opened.append(terminal)
+        terminal.wait_for("1 Clips", START)
+        terminal.wait_for("6 clips", START)
+        return terminal
+
+    yield start
+    for terminal in opened:
+        terminal.close()

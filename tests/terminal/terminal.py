@@ -36,7 +36,14 @@ class Terminal:
         on_text: Told of everything that is printed, as it comes.
     """
 
-    def __init__(self, cwd: Path, *arguments: str) -> None:
+    def __init__(self, cwd: Path, *arguments: str, is_leader: bool = True) -> None:
+        """Start it.
+
+        Args:
+            cwd: Where it is.
+            arguments: Of the command line.
+            is_leader: Whether it leads the terminal's session, and so gets SIGHUP.
+        """
         self._primary, secondary = pty.openpty()
         self._size(secondary, 80, 24)
         self.process = subprocess.Popen(
@@ -47,7 +54,7 @@ class Terminal:
             stderr=secondary,
             env=environment(),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if is_leader else None,
         )
         os.close(secondary)
         self.raw = ""

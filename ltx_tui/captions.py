@@ -1,0 +1,362 @@
+"""The captions as they are edited: nothing that was typed a second ago is ever lost.
+
+Every change goes to the draft journal at once, and to the dataset file when the typing rests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from engine.dataset.caption_db import Key
+from engine.dataset.versions import Kind
+from engine.dataset.write_captions import Answer, Edit, Known, Request, digest_of, stamp
+from engine.errors import EnvironmentFaultError, LtxError
+from engine.project import Project
+from ltx_tui.caption_book import CaptionBook, CaptionRows
+from ltx_tui.caption_children import write_captions
+from ltx_tui.caption_docs import Doc, Told, restored
+from ltx_tui.rows import CaptionState
+
+KEEP_AFTER = 0.3  # seconds from a key to the draft journal
+SAVE_AFTER = 2.0  # seconds from the last key to the dataset file
+LOOK_EVERY = 2.0  # seconds between two looks at the dataset file
+RETRY_AFTER = 30.0
+
+
+class Captions(CaptionBook):
+    """The captions of a project in one workbench."""
+
+    def __init__(self, project: Project, store: CaptionRows) -> None:
+        super().__init__(project, store)
+        self._keep_lock = asyncio.Lock()
+        self._save_lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._keep_timer: asyncio.TimerHandle | None = None
+        self._save_timer: asyncio.TimerHandle | None = None
+        self._stamp = (0, 0, 0)
+        self._has_to_look = True
+        self._looks_failed = 0
+        self._table = store.table
+        self._unsubscribe = store.subscribe(self._rows_changed)
+
+    # Beginning and end
+
+    async def start(self) -> None:
+        """Open the drafts and take up what an earlier session left; call it once."""
+        try:
+            left = await self._thread.open()
+        except EnvironmentFaultError as error:
+            self.is_read_only = True
+            self._opened.set()
+            self.set_problem(error.headline, error.remedy)
+            return
+        for draft, history in left:
+            doc = restored(draft.key, draft.text, draft.base, history)
+            doc.typed = draft.typed
+            self._docs[draft.key] = doc
+            self.show(doc)
+        self._opened.set()
+        self._begin(self.save())
+        self._watching = asyncio.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Save all that can be saved, and end; what cannot is found at the next start."""
+        self._unsubscribe()
+        for timer in (self._keep_timer, self._save_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._thread.shelf is not None:
+            if any(doc.to_write or not doc.is_kept for doc in self._docs.values()):
+                await self.save()
+            await self._thread.close()
+
+    def keep_now(self) -> None:
+        """Write all drafts to the disk before returning: for a program that is being ended."""
+        shelf = self._thread.shelf
+        drafts = [doc.draft() for doc in self._docs.values() if not doc.is_saved]
+        if shelf is not None and drafts:
+            with contextlib.suppress(LtxError):
+                shelf.journal.put(drafts)
+
+    async def open(self, key: Key) -> Doc:
+        """Return a caption, with the undo of earlier sessions; waits until drafts are there.
+
+        Raises:
+            KeyError: There is no such row.
+        """
+        is_new = self.in_hand(key) is None
+        doc = await super().open(key)
+        # The list shows what is typed in another workbench; here it is as the dataset has it.
+        if is_new and self._row(key).caption_state is CaptionState.DRAFT:
+            self._look_soon()
+        return doc
+
+    # Changing
+
+    def edit(self, doc: Doc, text: str, *, own_step: bool = False) -> None:
+        """Change a caption as it is typed."""
+        if not self.is_read_only and doc.edit(text, own_step=own_step):
+            self._touch(doc)
+
+    def undo(self, doc: Doc) -> bool:
+        """Take the last step back, be it of an earlier session; return whether there was one."""
+        return self._step(doc, doc.undo)
+
+    def redo(self, doc: Doc) -> bool:
+        """Make the last step again that was taken back; return whether there was one."""
+        return self._step(doc, doc.redo)
+
+    def restore(self, doc: Doc, text: str, *, is_version: bool = True) -> None:
+        """Put a whole text in the place of another, as a step that can be undone.
+
+        Args:
+            doc: The caption.
+            text: The new text.
+            is_version: Whether it is a version that is brought back.
+        """
+        if not self.is_read_only and doc.edit(text, own_step=True):
+            doc.kind = Kind.RESTORED if is_version else doc.kind
+            self._touch(doc)
+            self.tell(Told(what="text", key=doc.key))
+
+    async def replace(self, texts: Mapping[Key, tuple[str, str]]) -> int:
+        """Change many captions, each as one step that can be undone; return how many.
+
+        Args:
+            texts: (text that was searched, new text) of each; one that changed since is left.
+        """
+        done = 0
+        for key, (before, after) in texts.items():
+            try:
+                doc = await self.open(key)
+            except KeyError:  # its row is gone
+                continue
+            if not self.is_read_only and doc.text == before and doc.edit(after, own_step=True):
+                done += 1
+                self.tell(Told(what="text", key=key))
+        await self.keep()
+        self.save_soon(0)
+        return done
+
+    async def review(self, keys: Iterable[Key], *, reviewed: bool) -> None:
+        """Mark captions as reviewed, or take the mark away; a caption's change does so too.
+
+        Raises:
+            EnvironmentFaultError: The disk cannot be written.
+        """
+        texts = {key: self.text_of(key) for key in keys}
+        await self._thread.do(lambda shelf: shelf.review(texts, reviewed=reviewed))
+        for key, text in texts.items():
+            self.update(key, text)
+            self.tell(Told(what="state", key=key))
+
+    # Conflicts
+
+    def keep_mine(self, doc: Doc) -> None:
+        """Write our text over theirs; a row that is gone is added again."""
+        if doc.clash is not None:
+            doc.base, doc.may_add = doc.clash.theirs, doc.clash.is_gone
+            self._decided(doc)
+
+    async def take_theirs(self, doc: Doc) -> None:
+        """Take their text; ours stays among the versions, and can be had back by undo."""
+        clash = doc.clash
+        if clash is None:
+            return
+        mine = doc.text
+        with contextlib.suppress(EnvironmentFaultError):  # undo still has it
+            await self._thread.do(lambda shelf: shelf.versions.note(doc.key, Kind.SET_ASIDE, mine))
+        doc.take(doc.base if clash.is_gone else clash.theirs)
+        self._decided(doc)
+        self.tell(Told(what="text", key=doc.key))
+
+    def take_both(self, doc: Doc) -> None:
+        """Put both texts into the editor; nothing is saved before one more change."""
+        clash = doc.clash
+        if clash is None:
+            return
+        doc.edit(f"{doc.text}\n\n{clash.theirs}" if clash.theirs else doc.text, own_step=True)
+        doc.base, doc.may_add, doc.is_held = clash.theirs, clash.is_gone, bool(clash.theirs)
+        self._decided(doc)
+        self.tell(Told(what="text", key=doc.key))
+
+    def _decided(self, doc: Doc) -> None:
+        doc.clash = None
+        doc.is_kept = False
+        self._begin(self.keep())
+        self.save_soon(0)
+        self.tell(Told(what="state", key=doc.key))
+
+    # Keeping and saving
+
+    async def keep(self) -> None:
+        """Write what was typed to the draft journal; it is on the disk when this returns."""
+        async with self._keep_lock:
+            docs = [doc for doc in self._docs.values() if not doc.is_kept]
+            if not docs:
+                return
+            drafts = [doc.draft() for doc in docs]
+            for doc in docs:
+                doc.is_kept = True
+            try:
+                await self._thread.do(lambda shelf: shelf.journal.put(drafts))
+            except EnvironmentFaultError as error:
+                for doc in docs:
+                    doc.is_kept = False
+                self.set_problem(error.headline, error.remedy)
+                self._keep_soon(RETRY_AFTER / 10)
+                return
+            except BaseException:
+                for doc in docs:
+                    doc.is_kept = False
+                raise
+        for doc in docs:
+            self.show(doc)
+            self.tell(Told(what="state", key=doc.key))
+
+    async def save(self) -> None:
+        """Write what was typed into the dataset file, and learn what others changed in it."""
+        async with self._save_lock:
+            await self.keep()
+            shelf = self._thread.shelf
+            edits = [edit for doc in self._docs.values() if (edit := doc.to_write)]
+            if shelf is None or not (edits or self._has_to_look):
+                return
+            self._has_to_look = False
+            request = Request(
+                dataset=str(self.project.dataset_path),
+                video_column=self.project.dataset.video_column,
+                caption_column=self.project.dataset.caption_column,
+                seen=str(shelf.session.seen_file),
+                edits=tuple(edits),
+                known=tuple(
+                    Known(*doc.key, digest_of(doc.base))
+                    for doc in self._docs.values()
+                    if doc.is_saved
+                ),
+            )
+            await self._take(await write_captions(request), edits)
+
+    def save_soon(self, delay: float = SAVE_AFTER) -> None:
+        """Save after so many seconds, unless this is called again before."""
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._save_timer = loop.call_later(delay, lambda: self._begin(self.save()))
+
+    async def _take(self, answer: Answer, edits: list[Edit]) -> None:
+        """Take in what became of a write."""
+        if answer.problem:
+            self._has_to_look = True
+            self._looks_failed += 1
+            # A file that is just being written by another program may be half there.
+            if edits or self._looks_failed > 1:
+                self.set_problem(answer.problem, answer.remedy)
+            self.save_soon(RETRY_AFTER if self.problem else LOOK_EVERY)
+            return
+        self._looks_failed = 0
+        self._stamp = answer.stamp
+        self.set_problem("", "")
+        await self._take_saved({Key(*one) for one in answer.saved}, edits)
+        for clash in answer.clashes:
+            doc = self._docs[Key(clash.name, clash.nth)]
+            if not clash.is_gone and clash.theirs == doc.text:
+                doc.base, doc.is_kept = clash.theirs, False
+            else:
+                doc.clash = clash
+                self.tell(Told(what="conflict", key=doc.key))
+        await self._take_outside({Key(one.name, one.nth): one.text for one in answer.outside})
+        if answer.changed:
+            self.tell(Told(what="outside", count=answer.changed))
+        await self.keep()
+
+    async def _take_saved(self, saved: set[Key], edits: list[Edit]) -> None:
+        written = []
+        for edit in edits:
+            key = Key(edit.name, edit.nth)
+            if key not in saved:
+                continue
+            doc = self._docs[key]
+            written.append((key, edit.base, edit.text, doc.kind, doc.visit))
+            doc.base, doc.may_add, doc.kind = edit.text, False, Kind.EDITED
+        if not written:
+            return
+        try:
+            await self._thread.do(lambda shelf: shelf.saved(written))
+        except EnvironmentFaultError as error:
+            # The drafts stay in the journal; that they are saved is seen at the next start.
+            self.set_problem(error.headline, error.remedy)
+        for key, *_ in written:
+            self.show(self._docs[key])
+            self.tell(Told(what="state", key=key))
+
+    async def _take_outside(self, texts: Mapping[Key, str]) -> None:
+        for key, text in texts.items():
+            doc = self._docs.get(key)
+            if doc is None:
+                self.update(key, text)
+            elif doc.is_saved and text != doc.text:
+                doc.take(text)
+                self.show(doc)
+                self.tell(Told(what="text", key=key))
+            # What is being typed clashes when it is written.
+        if texts:
+            with contextlib.suppress(EnvironmentFaultError):  # only versions would be missing
+                await self._thread.do(lambda shelf: shelf.changed_outside(texts))
+
+    def _rows_changed(self, changes: frozenset[str] | None) -> None:
+        """See whether captions in hand are still as they were when the list was kept."""
+        if changes is None and self._store.table is not self._table:
+            self._table = self._store.table
+            if self._docs:
+                self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._has_to_look = True
+        self.save_soon(0)
+
+    async def _watch(self) -> None:
+        """Look at the dataset file from time to time."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = await asyncio.to_thread(stamp, self.project.dataset_path)
+            if now != self._stamp and not self._save_lock.locked():
+                self._has_to_look = True
+                await self.save()
+
+    # Small things
+
+    def _step(self, doc: Doc, step: Callable[[], bool]) -> bool:
+        if self.is_read_only or not step():
+            return False
+        self._touch(doc)
+        self.tell(Told(what="text", key=doc.key))
+        return True
+
+    def _touch(self, doc: Doc) -> None:
+        self._docs[doc.key] = doc
+        self._keep_soon()
+        self.save_soon()
+        self.tell(Told(what="state", key=doc.key))
+
+    def _keep_soon(self, delay: float = KEEP_AFTER) -> None:
+        # From the first key on, not the last: who types on and on loses no more.
+        if self._keep_timer is None:
+            loop = asyncio.get_running_loop()
+            self._keep_timer = loop.call_later(delay, self._keep_due)
+
+    def _keep_due(self) -> None:
+        self._keep_timer = None
+        self._begin(self.keep())
+
+    def _begin(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,219 @@
+"""The list of all commands; see `ltx_tui.commands`."""
+
+from __future__ import annotations
+
+from ltx_tui.commands import Command
+
+COMMANDS: tuple[Command, ...] = (
+    # Everywhere
+    Command(id="app.palette", title="All commands", keys=("ctrl+p",), footer="commands"),
+    Command(
+        id="app.help",
+        title="Help for what has the focus",
+        keys=("f1", "question_mark"),
+        footer="help",
+    ),
+    Command(id="app.jump", title="Jump to a pane by letter", keys=("ctrl+o",)),
+    Command(id="app.settings", title="Settings (project.toml)", keys=("f2",)),
+    Command(id="app.log", title="Log of worker and encoders", keys=("f4",), cli="ltx-tui logs -f"),
+    Command(id="app.theme", title="Change the theme"),
+    Command(id="app.quit", title="Leave; the work goes on", keys=("ctrl+q",), footer="leave"),
+    # Workbench: panes and jobs
+    Command(id="workbench.clips", title="Go to the clips", keys=("1",)),
+    Command(id="workbench.caption", title="Go to details and caption", keys=("2",)),
+    Command(id="workbench.buckets", title="Go to the buckets", keys=("3",)),
+    Command(id="workbench.jobs", title="Go to jobs and memory", keys=("4",)),
+    Command(
+        id="workbench.plan",
+        title="Plan: what a run would do",
+        keys=("P",),
+        footer="plan",
+        cli="ltx-tui plan",
+    ),
+    Command(id="workbench.run", title="Run", keys=("R",), footer="run", cli="ltx-tui run"),
+    Command(
+        id="workbench.pause",
+        title="Pause or resume the job",
+        keys=("ctrl+s",),
+        cli="ltx-tui pause, resume",
+    ),
+    Command(id="workbench.cancel", title="Cancel the job", cli="ltx-tui cancel"),
+    Command(id="workbench.retry", title="Try failed clips again", cli="ltx-tui retry"),
+    Command(
+        id="workbench.frames", title="Frames: what the model sees", keys=("v",), footer="frames"
+    ),
+    Command(id="workbench.refresh", title="Read dataset and outputs again", keys=("f5",)),
+    # Clip list
+    Command(id="clips.down", title="Next clip", keys=("j", "down")),
+    Command(id="clips.up", title="Previous clip", keys=("k", "up")),
+    Command(id="clips.page-down", title="A page down", keys=("ctrl+d", "pagedown")),
+    Command(id="clips.page-up", title="A page up", keys=("ctrl+u", "pageup")),
+    Command(id="clips.first", title="First clip", keys=("g", "home")),
+    Command(id="clips.last", title="Last clip", keys=("G", "end")),
+    Command(id="clips.filter", title="Filter", keys=("slash",), footer="filter"),
+    Command(id="clips.clear-filter", title="Show all clips", keys=("escape",)),
+    Command(id="clips.sort", title="Sort by the next column", keys=("s",)),
+    Command(id="clips.sort-back", title="Turn the order around", keys=("S",)),
+    Command(id="clips.mark", title="Mark the clip", keys=("space",), footer="mark"),
+    Command(id="clips.mark-all", title="Mark all that are shown", keys=("a",)),
+    Command(id="clips.unmark-all", title="Remove all marks", keys=("A",)),
+    Command(id="clips.mark-range", title="Mark from the last mark to here", keys=("V",)),
+    Command(id="clips.edit", title="Edit the caption", keys=("e", "enter"), footer="edit"),
+    Command(id="clips.reviewed", title="Mark the caption as reviewed, or not", keys=("r",)),
+    Command(
+        id="clips.bucket", title="Choose the bucket of the clip or the marked ones", keys=("b",)
+    ),
+    Command(id="clips.run-marked", title="Run the clip or the marked ones", keys=("x",)),
+    Command(id="clips.copy", title="Copy the path", keys=("y",)),
+    Command(id="clips.next-unreviewed", title="Next caption to review", keys=("n",)),
+    Command(id="clips.previous-unreviewed", title="Previous caption to review", keys=("N",)),
+    # Details
+    Command(id="details.copy", title="Copy the details", keys=("y",)),
+    # Caption editor
+    Command(
+        id="caption.leave",
+        title="Back to the clips; the caption is saved",
+        keys=("escape",),
+        footer="done",
+    ),
+    Command(id="caption.next", title="Next clip", keys=("ctrl+down", "f8")),
+    Command(id="caption.previous", title="Previous clip", keys=("ctrl+up", "f7")),
+    Command(
+        id="caption.next-unreviewed",
+        title="Mark as reviewed, go to the next to review",
+        keys=("ctrl+n",),
+        footer="reviewed, next",
+    ),
+    Command(
+        id="caption.skip-unreviewed",
+        title="Next to review; this one stays as it is",
+        keys=("alt+down",),
+    ),
+    Command(id="caption.previous-unreviewed", title="Previous to review", keys=("alt+up",)),
+    Command(id="caption.reviewed", title="Mark as reviewed, or not", keys=("ctrl+r",)),
+    Command(id="caption.sections", title="Sections or plain text", keys=("f6",)),
+    Command(id="caption.fold", title="Fold or unfold the section", keys=("ctrl+t",)),
+    Command(id="caption.external", title="Edit in $EDITOR", keys=("ctrl+e",)),
+    Command(
+        id="caption.find",
+        title="Find and replace in this and the marked captions",
+        keys=("ctrl+f",),
+        footer="replace",
+    ),
+    Command(
+        id="caption.history", title="Versions of this caption", keys=("f9",), footer="versions"
+    ),
+    Command(id="caption.undo", title="Undo", keys=("ctrl+z",)),
+    Command(id="caption.redo", title="Redo", keys=("ctrl+y",)),
+    Command(
+        id="caption.conflict",
+        title="Decide a conflict with the dataset file",
+        keys=("ctrl+g",),
+        help="When another program changed a caption that was edited here.",
+    ),
+    # Find and replace
+    Command(id="replace.close", title="Back; nothing is replaced", keys=("escape",), footer="back"),
+    Command(
+        id="replace.apply",
+        title="Replace what is chosen, on the list",
+        keys=("enter",),
+        footer="replace chosen",
+    ),
+    Command(
+        id="replace.toggle", title="Choose the change, or not", keys=("space",), footer="choose"
+    ),
+    Command(id="replace.all", title="Choose all changes", keys=("a",)),
+    Command(id="replace.none", title="Choose no change", keys=("A",)),
+    Command(id="replace.down", title="Next change", keys=("j", "down")),
+    Command(id="replace.up", title="Previous change", keys=("k", "up")),
+    Command(id="replace.regex", title="Regular expression, or plain text", keys=("f6",)),
+    Command(id="replace.case", title="Upper and lower case differ, or not", keys=("f7",)),
+    Command(id="replace.where", title="This caption, or the marked ones", keys=("f8",)),
+    # Versions of a caption
+    Command(id="versions.close", title="Back", keys=("escape", "f9"), footer="back"),
+    Command(
+        id="versions.restore",
+        title="Restore the version; it can be undone",
+        keys=("enter",),
+        footer="restore",
+    ),
+    Command(id="versions.down", title="Older version", keys=("j", "down")),
+    Command(id="versions.up", title="Newer version", keys=("k", "up")),
+    Command(id="versions.page-down", title="The text a page down", keys=("ctrl+d", "pagedown")),
+    Command(id="versions.page-up", title="The text a page up", keys=("ctrl+u", "pageup")),
+    # A conflict
+    Command(id="conflict.close", title="Decide later", keys=("escape",), footer="later"),
+    Command(
+        id="conflict.mine", title="Keep mine, over what is there", keys=("m",), footer="keep mine"
+    ),
+    Command(
+        id="conflict.theirs",
+        title="Take theirs; mine stays among the versions",
+        keys=("t",),
+        footer="take theirs",
+    ),
+    Command(id="conflict.both", title="Edit both together", keys=("b",), footer="edit both"),
+    # Buckets
+    Command(id="buckets.down", title="Next bucket", keys=("j", "down")),
+    Command(id="buckets.up", title="Previous bucket", keys=("k", "up")),
+    Command(id="buckets.add", title="Add a bucket", keys=("a",), footer="add"),
+    Command(id="buckets.edit", title="Change the bucket", keys=("e", "enter"), footer="change"),
+    Command(id="buckets.delete", title="Delete the bucket", keys=("d", "delete"), footer="delete"),
+    Command(id="buckets.show", title="Show its clips", keys=("f",), footer="its clips"),
+    # Jobs
+    Command(
+        id="jobs.pause",
+        title="Pause or resume",
+        keys=("p",),
+        footer="pause",
+        cli="ltx-tui pause, resume",
+    ),
+    Command(
+        id="jobs.cancel",
+        title="Cancel; again: at once",
+        keys=("c",),
+        footer="cancel",
+        cli="ltx-tui cancel",
+    ),
+    Command(
+        id="jobs.retry",
+        title="Try the failed clips again",
+        keys=("r",),
+        footer="retry",
+        cli="ltx-tui retry",
+    ),
+    Command(id="jobs.down", title="Next line", keys=("j", "down")),
+    Command(id="jobs.up", title="Previous line", keys=("k", "up")),
+    Command(id="jobs.show", title="Go to the clip", keys=("enter",)),
+    # Frames
+    Command(id="frames.close", title="Back", keys=("escape", "v"), footer="back"),
+    Command(id="frames.next", title="Next clip", keys=("j", "down"), footer="next"),
+    Command(id="frames.previous", title="Previous clip", keys=("k", "up")),
+    Command(id="frames.more", title="More frames", keys=("plus", "equals_sign")),
+    Command(id="frames.fewer", title="Fewer frames", keys=("minus",)),
+    Command(id="frames.decoded", title="Source beside decoded", keys=("d",), footer="decoded"),
+    Command(id="frames.graphics", title="Blocks, kitty or sixel", keys=("i",)),
+    # Plan
+    Command(id="plan.close", title="Back", keys=("escape",), footer="back"),
+    Command(id="plan.run", title="Run it", keys=("enter",), footer="run"),
+    Command(
+        id="plan.marked", title="Only the marked clips, or all", keys=("s",), footer="only marked"
+    ),
+    # Log
+    Command(id="log.close", title="Back", keys=("escape", "f4"), footer="back"),
+    Command(id="log.source", title="Worker, encoders, or all", keys=("s",), footer="source"),
+    Command(id="log.follow", title="Follow the end, or not", keys=("f",), footer="follow"),
+    Command(id="log.find", title="Find", keys=("slash",), footer="find"),
+    Command(id="log.copy", title="Copy what is shown", keys=("y",)),
+    # Settings
+    Command(id="settings.close", title="Back", keys=("escape",), footer="back"),
+    Command(id="settings.edit", title="Change the value", keys=("enter",), footer="change"),
+    Command(
+        id="settings.reset", title="Back to the default", keys=("backspace",), footer="default"
+    ),
+    Command(id="settings.find", title="Find a key", keys=("slash",), footer="find"),
+    Command(id="settings.external", title="Edit project.toml in $EDITOR", keys=("ctrl+e",)),
+    # A new project
+    Command(id="init.make", title="Make the project", keys=("enter",), footer="make"),
+    Command(id="init.leave", title="Leave; nothing is written", keys=("escape",), footer="leave"),
+)

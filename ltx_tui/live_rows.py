@@ -1,0 +1,162 @@
+"""The rows of an overview together with what has changed since it was made."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from engine.overview_file import CAPTIONS, OUTPUTS, Table, Text, folded
+from engine.overview_types import CaptionState, Made, OutputState, Row, StageState
+from ltx_tui.news import Change
+
+_KEPT_ROWS = 256
+# Details of outputs that were made since the overview; the next overview has all of them.
+_KEPT_MADE = 4000
+_RUNNING = OUTPUTS.index(OutputState.RUNNING)
+
+
+class LiveRows:
+    """A table with changes.
+
+    Attributes:
+        table: The columns, kept up to date.
+        marked: Names of marked rows.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.marked: set[str] = set()
+        # Of two rows with one name the first counts.
+        self._index = dict(zip(reversed(table.names), range(len(table) - 1, -1, -1), strict=True))
+        self._changed: dict[int, Row] = {}
+        self._reasons: dict[tuple[int, str], tuple[str, str]] = {}
+        self._made: OrderedDict[tuple[int, str], Made] = OrderedDict()
+        # What is running, with the state that it had before.
+        self._running: dict[tuple[int, str], int] = {}
+        self._cache: OrderedDict[int, Row] = OrderedDict()
+        self._folded: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def get(self, index: int) -> Row:
+        """Return a row as it is now."""
+        row = self._cache.get(index)
+        if row is None:
+            row = self._cache[index] = self._fresh(index)
+            if len(self._cache) > _KEPT_ROWS:
+                self._cache.popitem(last=False)
+        return row
+
+    def _fresh(self, index: int) -> Row:
+        row = self._changed.get(index) or self.table.row(index)
+        known = {one.stage: one for one in row.stages}
+        stages: list[StageState] = []
+        for stage, states in zip(self.table.stages, self.table.states, strict=True):
+            state, reason = OUTPUTS[states[index]], self._reasons.get((index, stage))
+            was = known.get(stage)
+            if state is None:
+                continue
+            if was is None or was.state is not state or reason is not None:
+                was = StageState(stage, state, *(reason or ("", "")))
+            stages.append(was)
+        new = [one for stage in self.table.stages if (one := self._made.get((index, stage)))]
+        names = {one.stage for one in new}
+        made = (*(one for one in row.made if one.stage not in names), *new)
+        return msgspec.structs.replace(row, stages=tuple(stages), made=made)
+
+    def find(self, name: str) -> int | None:
+        """Return the index of the first row with a name; None where there is none."""
+        return self._index.get(name)
+
+    # What a filter asks
+
+    @property
+    def folded_names(self) -> Sequence[str]:
+        """The names in lower case."""
+        if self._folded is None:
+            # The very same string where it is in lower case already, which most names are.
+            self._folded = [
+                name if (lower := name.casefold()) == name else lower for name in self.table.names
+            ]
+        return self._folded
+
+    def search(self, where: Text, text: str) -> set[int]:
+        """Return the rows whose captions, warnings or reasons have a text."""
+        found = set(self.table.search(where, text))
+        needle = folded(text)
+        changed = set(self._changed) | {index for index, _ in self._reasons}
+        for index in changed:
+            if any(needle in folded(one) for one in _texts(self.get(index), where)):
+                found.add(index)
+            else:
+                found.discard(index)
+        return found
+
+    # Changes
+
+    def update(self, index: int, changes: dict[str, object]) -> bool:
+        """Change fields of a row; return whether anything is different now."""
+        before = self.get(index)
+        row = msgspec.structs.replace(before, **changes)
+        if row == before:
+            return False
+        self._changed[index] = row
+        self._cache.pop(index, None)
+        self.table.captions[index] = CAPTIONS.index(CaptionState(row.caption_state))
+        self.table.set_bucket(index, row.bucket)
+        for one in row.stages:
+            self._set_state(index, one)
+        return True
+
+    @property
+    def running(self) -> list[tuple[int, str]]:
+        """What is running: rows and stages."""
+        return list(self._running)
+
+    def take(self, change: Change) -> None:
+        """Take in how an output stands now."""
+        index, stage = change.index, change.stage
+        self._cache.pop(index, None)
+        if change.state is None:
+            before = self._running.pop((index, stage), None)
+            if before is not None:
+                self.table.column(stage)[index] = before
+            return
+        if change.state.state is OutputState.RUNNING:
+            self._running.setdefault((index, stage), self.table.column(stage)[index])
+        else:
+            self._running.pop((index, stage), None)
+        self._set_state(index, change.state)
+        if change.made is not None:
+            self._made[index, stage] = change.made
+            if len(self._made) > _KEPT_MADE:
+                self._made.popitem(last=False)
+
+    def _set_state(self, index: int, state: StageState) -> None:
+        self.table.column(state.stage)[index] = OUTPUTS.index(state.state)
+        if state.reason or state.remedy:
+            self._reasons[index, state.stage] = (state.reason, state.remedy)
+        else:
+            self._reasons.pop((index, state.stage), None)
+
+    def inherit(self, before: LiveRows) -> None:
+        """Take over, from the rows that were shown before, what no overview can know."""
+        self.marked = {name for name in before.marked if name in self._index}
+        for row in before._changed.values():
+            mine = self.find(row.name)
+            if row.caption_state is CaptionState.DRAFT and mine is not None:
+                self.update(mine, {"caption": row.caption, "caption_state": CaptionState.DRAFT})
+        for index, stage in before.running:
+            if (mine := self.find(before.table.names[index])) is not None:
+                self.take(Change(mine, stage, StageState(stage, OutputState.RUNNING)))
+
+
+def _texts(row: Row, where: Text) -> Iterable[str]:
+    if where == "captions":
+        return (row.caption,)
+    if where == "warnings":
+        return row.warnings
+    return tuple(one.reason for one in row.stages if one.reason)

@@ -1,0 +1,1 @@
+"""The workbench's screens, each imported when it is first shown."""

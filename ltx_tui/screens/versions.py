@@ -1,0 +1,149 @@
+"""The versions of a caption: how it came to be what it is, and the way back."""
+
+from __future__ import annotations
+
+import time
+
+from rich.style import Style
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from engine.dataset.versions import Version
+from engine.errors import LtxError
+from engine.text import plural, visible
+from ltx_tui.caption_docs import Doc
+from ltx_tui.caption_status import ago
+from ltx_tui.captions import Captions
+from ltx_tui.commands import Commanded
+from ltx_tui.screens.diff_text import diff_text
+from ltx_tui.widgets.footer import Footer
+from ltx_tui.widgets.lines import Lines
+
+_WHEN, _KIND = 14, 10
+
+
+class _Versions(Lines):
+    """The versions, the newest first."""
+
+    def __init__(self, doc: Doc) -> None:
+        super().__init__(id="versions")
+        self.versions: list[Version] = []
+        self._doc = doc
+
+    def count(self) -> int:
+        """Return how many there are, or one line that says that there are none."""
+        return len(self.versions) or 1
+
+    def can_choose(self, index: int) -> bool:
+        """Whether there is a version."""
+        return index < len(self.versions)
+
+    def text(self, index: int, width: int) -> Text:
+        """Return a version: when, how it came about, its first words."""
+        if not self.versions:
+            return Text(
+                " no versions yet: the first is kept with the first change", Style(dim=True)
+            )
+        one = self.versions[index]
+        now = "now · " if one.text == self._doc.text else ""
+        when = ago(time.time() - one.made)
+        words = " ".join(visible(one.text, keep="\n").split())
+        line = Text.assemble(
+            f" {when:<{_WHEN}}",
+            (f"{one.kind:<{_KIND}} ", Style(bold=True)),
+            (now, Style(italic=True)),
+            words or "empty",
+        )
+        line.truncate(width, overflow="ellipsis")
+        return line
+
+
+class VersionsScreen(Commanded, Screen[None]):
+    """Versions above, and what restoring the chosen one would change below."""
+
+    SCOPE = "versions"
+    AUTO_FOCUS = "#versions"
+    DEFAULT_CSS = """
+    VersionsScreen {
+        .title { height: 1; background: $panel; padding: 0 1; text-style: bold; }
+        #versions { height: 2fr; }
+        #difference { height: 3fr; padding: 0 1; background: $surface; }
+    }
+    """
+
+    def __init__(self, captions: Captions, doc: Doc) -> None:
+        super().__init__()
+        self._captions = captions
+        self._doc = doc
+        self._list = _Versions(doc)
+
+    def compose(self) -> ComposeResult:
+        """Yield title, versions, difference."""
+        yield Static(Text(f"Versions of {self._doc.key.name}"), classes="title")
+        yield self._list
+        yield Static("What restoring it would change", classes="title", id="what", markup=False)
+        with VerticalScroll(id="difference", can_focus=False):
+            yield Static(id="text", markup=False)
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        """Read the versions."""
+        try:
+            self._list.versions = await self._captions.versions(self._doc.key)
+        except LtxError as error:
+            self.app.notify(visible(str(error)), severity="error")
+        self._list.renew()
+        self._show()
+
+    def on_lines_moved(self, event: Lines.Moved) -> None:
+        """Show what another version would change."""
+        event.stop()
+        self._show()
+
+    @property
+    def _chosen(self) -> Version | None:
+        versions = self._list.versions
+        return versions[self._list.cursor] if self._list.cursor < len(versions) else None
+
+    def _show(self) -> None:
+        one = self._chosen
+        if one is None:
+            self.query_one("#text", Static).update(Text(self._doc.text))
+            return
+        same = one.text == self._doc.text
+        title = f"{plural(len(self._list.versions), 'version')} · "
+        title += "the caption as it is now" if same else "what restoring it would change"
+        self.query_one("#what", Static).update(Text(title), layout=False)
+        self.query_one("#text", Static).update(diff_text(self.app, self._doc.text, one.text))
+        self.query_one("#difference", VerticalScroll).scroll_home(animate=False)
+
+    def do_close(self) -> None:
+        """Go back."""
+        self.dismiss()
+
+    def do_restore(self) -> None:
+        """Bring the chosen version back."""
+        one = self._chosen
+        if one is not None and one.text != self._doc.text:
+            self._captions.restore(self._doc, one.text)
+            self.app.notify(f"the {one.kind} version is back; ctrl+z undoes it")
+        self.dismiss()
+
+    def do_down(self) -> None:
+        """Choose the older version."""
+        self._list.move(1)
+
+    def do_up(self) -> None:
+        """Choose the newer version."""
+        self._list.move(-1)
+
+    def do_page_down(self) -> None:
+        """Scroll the text down."""
+        self.query_one("#difference", VerticalScroll).scroll_page_down(animate=False)
+
+    def do_page_up(self) -> None:
+        """Scroll the text up."""
+        self.query_one("#difference", VerticalScroll).scroll_page_up(animate=False)
