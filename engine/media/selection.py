@@ -8,15 +8,39 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Protocol
 
 from engine.errors import MediaError
-from engine.media.probe import Probe
 
 # A start is taken from a user or a project file as a float of seconds: slack for its rounding.
 _SLACK = Fraction(1, 1_000_000)
 
 
-def effective_fps(probe: Probe, fps: Fraction | None = None) -> Fraction:
+class Timed(Protocol):
+    """What is asked of a probe here; see `engine.media.probe.Probe`."""
+
+    @property
+    def kind(self) -> str:
+        """Such as "video"."""
+
+    @property
+    def vfr(self) -> bool:
+        """Whether the time between frames varies."""
+
+    @property
+    def fps(self) -> Fraction:
+        """The average rate."""
+
+    @property
+    def frames(self) -> int:
+        """How many decode."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+
+
+def effective_fps(probe: Timed, fps: Fraction | None = None) -> Fraction:
     """Return the exact rate of the frames that are kept: `fps`, or the source's own average.
 
     An image has 1 frame a second, which is what trainers expect in its latents.
@@ -39,18 +63,18 @@ def exact_rate(fps: float, *, slack: float = 1e-4) -> Fraction:
     return film if abs(fps - film) < slack else Fraction(fps).limit_denominator(1000)
 
 
-def in_order(probe: Probe, fps: Fraction | None = None) -> bool:
+def in_order(probe: Timed, fps: Fraction | None = None) -> bool:
     """Whether frames are simply taken in order, rather than sampled by presentation time."""
     return probe.kind == "image" or (not probe.vfr and effective_fps(probe, fps) == probe.fps)
 
 
-def first_index(probe: Probe, start: float | Fraction) -> int:
+def first_index(probe: Timed, start: float | Fraction) -> int:
     """Return the frame nearest to `start` seconds in a source of constant rate."""
     return math.floor(Fraction(start) * probe.fps + Fraction(1, 2))
 
 
 def kept_start(
-    probe: Probe, start: float | Fraction = 0.0, fps: Fraction | None = None
+    probe: Timed, start: float | Fraction = 0.0, fps: Fraction | None = None
 ) -> Fraction:
     """Return when the kept frames truly start, in seconds after the first frame.
 
@@ -63,7 +87,10 @@ def kept_start(
 
 
 def selection_count(
-    probe: Probe, fps: Fraction | None = None, start: float | Fraction = 0.0
+    probe: Timed,
+    fps: Fraction | None = None,
+    start: float | Fraction = 0.0,
+    end: float | Fraction | None = None,
 ) -> int:
     """Return how many frames the clip offers from `start` on, at `fps` or at its own rate.
 
@@ -71,6 +98,7 @@ def selection_count(
         probe: The clip.
         fps: The rate to bring it to; None for its own.
         start: Seconds after the first frame.
+        end: Seconds after the first frame; None for the clip's end.
 
     Raises:
         MediaError: The file has no picture.
@@ -80,6 +108,8 @@ def selection_count(
     if probe.kind == "image":
         return 1
     if in_order(probe, fps):
-        return max(0, probe.frames - first_index(probe, start))
-    left = Fraction(probe.duration) - Fraction(start)
+        last = probe.frames if end is None else min(probe.frames, first_index(probe, end))
+        return max(0, last - first_index(probe, start))
+    whole = Fraction(probe.duration)
+    left = (whole if end is None else min(whole, Fraction(end))) - Fraction(start)
     return max(0, math.floor((left + _SLACK) * effective_fps(probe, fps)))
