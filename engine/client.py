@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from engine.captioners.keys import keys_here
 from engine.errors import ProjectError, UsageError
 from engine.events import AnyEvent
 from engine.memory.monitor import MemorySample, Monitor
@@ -32,9 +33,10 @@ from engine.worker.protocol import (
     Pause,
     Resume,
     Retry,
+    Secret,
     Start,
 )
-from engine.worker.spec import JobInfo, JobSpec, clips_of
+from engine.worker.spec import EXTENSIONS, JobInfo, JobSpec, clips_of
 
 if TYPE_CHECKING:
     from engine.worker.foreground import Foreground
@@ -204,11 +206,44 @@ class Engine:
             audio_latents=audio_latents.absolute() if audio_latents is not None else None,
         )
 
+    def captioning(
+        self,
+        source: Path | None = None,
+        *,
+        extensions: Iterable[str] = EXTENSIONS,
+        recursive: bool = False,
+        override: bool = False,
+        only: Iterable[str] = (),
+    ) -> JobSpec:
+        """Return the job that captions clips; who does it and how stands in the project.
+
+        Captions go into the project's dataset as they come. One that is there already is left
+        alone, and so is whatever else the dataset has.
+
+        Args:
+            source: A folder of media, whose files become rows, or one file; None for the clips
+                that the dataset has.
+            extensions: Which files of the folder, without dots.
+            recursive: Whether folders inside it are looked at.
+            override: Caption clips that have a caption; the old one goes to its versions.
+            only: Names of the clips to do; all if empty.
+        """
+        return JobSpec(
+            kind="caption",
+            project=self.project,
+            source=source.absolute() if source is not None else None,
+            extensions=tuple(dict.fromkeys(one.lower().lstrip(".") for one in extensions)),
+            recursive=recursive,
+            overwrite=override,
+            only=clips_of(only),
+        )
+
     def _stages(self, stages: Sequence[Stage] | None) -> tuple[Stage, ...]:
         wanted = self.default_stages if stages is None else tuple(stages)
         if not wanted:
             raise UsageError("no stage to do", remedy="name one with --stages")
-        if Stage.REFERENCE_LATENTS in wanted and not self.project.dataset.reference_column:
+        of_references = {Stage.REFERENCE_LATENTS, Stage.DECODED_REFERENCE_VIDEOS} & set(wanted)
+        if of_references and not self.project.dataset.reference_column:
             raise UsageError(
                 "reference latents need a column of references",
                 remedy="set dataset.reference_column, or give --reference-column",
@@ -226,7 +261,9 @@ class Engine:
         Raises:
             LtxError: The worker does not start, or refuses.
         """
-        return await self._link.ask(Start(spec=spec or self.encoding()), JobInfo)
+        spec = spec or self.encoding()
+        keys = _keys() if spec.kind == "caption" else {}
+        return await self._link.ask(Start(spec=spec, keys=keys), JobInfo)
 
     async def pause(self, job: int = 0) -> JobInfo:
         """Hold a job after the clips in hand, and free the device; 0 is the one that runs.
@@ -242,7 +279,7 @@ class Engine:
         Raises:
             UsageError: There is none.
         """
-        return await self._link.ask(Resume(job=job), JobInfo)
+        return await self._link.ask(Resume(job=job, keys=_keys()), JobInfo)
 
     async def cancel(self, job: int = 0) -> JobInfo:
         """End a job after the clips in hand; asked again, at once. 0 is the one that runs.
@@ -262,7 +299,8 @@ class Engine:
         Raises:
             UsageError: None of them failed.
         """
-        return await self._link.ask(Retry(job=job, clips=tuple(clips)), JobInfo)
+        ask = Retry(job=job, clips=tuple(clips), keys=_keys())
+        return await self._link.ask(ask, JobInfo)
 
     async def jobs(self) -> tuple[JobInfo, ...]:
         """Return all jobs, the oldest first; starts no worker.
@@ -351,4 +389,8 @@ class Engine:
         """Return a job that runs in this process instead of the worker."""
         from engine.worker.foreground import Foreground  # it loads what the worker loads
 
-        return Foreground(spec or self.encoding())
+        return Foreground(spec or self.encoding(), keys_here())
+
+
+def _keys() -> dict[str, Secret]:
+    return {name: Secret(key) for name, key in keys_here().items()}

@@ -18,6 +18,7 @@ from engine.settings import (
     KEYS,
     SECTIONS,
     AudioSection,
+    CaptionsSection,
     DatasetSection,
     Key,
     MemorySection,
@@ -50,6 +51,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     video: VideoSection = VideoSection()
     audio: AudioSection = AudioSection()
     text: TextSection = TextSection()
+    captions: CaptionsSection = CaptionsSection()
     reference: ReferenceSection = ReferenceSection()
     run: RunSection = RunSection()
     memory: MemorySection = MemorySection()

@@ -126,6 +126,43 @@ class TextSection(_Section, frozen=True):
     batch_size: Annotated[Count, Meta(description="Captions encoded at a time.")] = 8
 
 
+class CaptionsSection(_Section, frozen=True):
+    """Who captions clips, and how; a service's key is never written down."""
+
+    captioner: Annotated[
+        Literal["qwen_omni", "gemini_flash", "openai"],
+        Meta(description="The model here, Google's service, or a server that speaks OpenAI's way."),
+    ] = "qwen_omni"
+    model: Annotated[
+        str,
+        Meta(description="Folder or name of the model; empty: the captioner's own choice."),
+    ] = ""
+    base_url: Annotated[
+        str, Meta(description="Address of the server, such as http://localhost:8000/v1.")
+    ] = ""
+    instruction: Annotated[
+        str, Meta(description="What is asked about a clip; empty: for the four sections.")
+    ] = ""
+    fps: Annotated[float, Meta(gt=0, le=60, description="Frames a second that are looked at.")] = (
+        3.0
+    )
+    audio: Annotated[bool, Meta(description="Listen to the sound too.")] = True
+    clean: Annotated[
+        bool, Meta(description='Drop openings such as "The video shows" from new captions.')
+    ] = True
+    num_workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Clips captioned at once; 0: four by a service, one on a device.",
+        ),
+    ] = 0
+    use_8bit: Annotated[
+        bool, Meta(description="Load qwen_omni in 8 bits (needs bitsandbytes).")
+    ] = False
+
+
 class ReferenceSection(_Section, frozen=True):
     """Reference videos, used when dataset.reference_column is set."""
 
@@ -138,7 +175,10 @@ class ReferenceSection(_Section, frozen=True):
 class RunSection(_Section, frozen=True):
     """How a job runs."""
 
-    device: Annotated[str, Meta(description="auto, cuda, cuda:1, mps or cpu.")] = "auto"
+    device: Annotated[
+        str,
+        Meta(description="auto (all GPUs), cpu, cuda:1, mps, or several: cuda:0,cuda:2."),
+    ] = "auto"
     decode: Annotated[
         bool, Meta(description="Decode the latents again afterwards, to look at.")
     ] = False
@@ -180,6 +220,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "video": VideoSection,
     "audio": AudioSection,
     "text": TextSection,
+    "captions": CaptionsSection,
     "reference": ReferenceSection,
     "run": RunSection,
     "memory": MemorySection,

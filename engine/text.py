@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
+from collections.abc import Sequence
 
 # Control characters, surrogates from undecodable names, and the marks that turn text around.
 _HIDDEN = {"Cc", "Cs", "Co", "Zl", "Zp"}
@@ -36,3 +38,16 @@ def listed(names: list[str], most: int = 3) -> str:
     """Return "a, b, c and 4 more"."""
     head = ", ".join(names[:most])
     return head if len(names) <= most else f"{head} and {len(names) - most:,} more"
+
+
+def guessed(name: str, known: Sequence[str], *, otherwise: str) -> str:
+    """Return "did you mean …?" with the known name that is nearest, or all that are known.
+
+    Args:
+        name: What was written.
+        known: What could have been.
+        otherwise: Stands before all that are known, such as "use".
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    near = near or [one for one in known if one.startswith(name)][:1]
+    return f"did you mean {near[0]}?" if near else f"{otherwise} {', '.join(known)}"

@@ -12,6 +12,7 @@ import msgspec
 from engine.dataset.columns import ColumnMap
 from engine.dataset.manifest import Manifest, cell_text
 from engine.dataset.outputs import claim_outputs, output_path
+from engine.dataset.windows import START_COLUMN, WHOLE, Span, read_span, row_name
 from engine.text import visible
 
 # Control characters, and half surrogates, which no message and no output name can hold.
@@ -43,7 +44,8 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         row: 0-based row of the dataset.
-        name: The media path as the dataset has it, safe to show.
+        name: The media path as the dataset has it, safe to show, and the window of a row with one.
+        span: Which part of it.
         media: The media file, absolute, links not followed and `..` kept.
         caption: As the dataset has it.
         reference: The reference video, when that column was asked for and the row has one.
@@ -56,6 +58,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     media: Path
     caption: str
     output: PurePosixPath
+    span: Span = WHOLE
     reference: Path | None = None
     audio: Path | None = None
 
@@ -102,7 +105,11 @@ def load_clips(
     media = {
         row: path for row in range(len(manifest.rows)) if (path := reader.media(row)) is not None
     }
-    wanted = {row: output_path(cell_text(reader.rows[row][columns.video]), folder) for row in media}
+    spans = {row: reader.span(row) for row in media}
+    wanted = {
+        row: output_path(cell_text(reader.rows[row][columns.video]), folder, _part(spans[row]))
+        for row in media
+    }
     claims = claim_outputs(wanted, {row: path.name for row, path in media.items()})
     reader.report(claims.collisions, claims.names, on_collision)
     reader.report_case(claims.names)
@@ -114,7 +121,8 @@ def load_clips(
         clips.append(
             Clip(
                 row=row,
-                name=visible(cell_text(values[columns.video])),
+                name=row_name(values, columns.video, row),
+                span=spans[row],
                 media=path,
                 caption=reader.caption(row),
                 output=claims.names[row],
@@ -124,6 +132,10 @@ def load_clips(
         )
     problems = sorted(reader.problems, key=lambda one: -1 if one.row is None else one.row)
     return ClipSet(clips=tuple(clips), problems=tuple(problems))
+
+
+def _part(span: Span) -> str:
+    return "" if span == WHOLE else f"@{span.words}"
 
 
 class _Reader:
@@ -145,6 +157,15 @@ class _Reader:
             self._note(row, column, "media-empty", "no media path", "fill the cell in")
             return None
         return self._path(row, column, value)
+
+    def span(self, row: int) -> Span:
+        """Return the window of a row."""
+        try:
+            return read_span(self.rows[row])
+        except ValueError as error:
+            remedy = "write seconds, such as 2.5, or empty the cell"
+            self._note(row, START_COLUMN, "window", str(error), remedy)
+            return WHOLE
 
     def caption(self, row: int) -> str:
         """Return the caption of a row."""

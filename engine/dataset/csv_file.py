@@ -12,7 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.dataset.spans import Edits, Splice, edits_by_row, line_of, newline_of, spliced
+from engine.dataset.spans import (
+    Edits,
+    Splice,
+    edits_by_row,
+    line_of,
+    newline_of,
+    spliced,
+    without_line,
+)
 from engine.errors import DatasetError
 
 _DELIMITERS = ",;\t|"
@@ -107,6 +115,11 @@ class CsvDocument:
         if appended:
             splices.append(self._append(names, appended))
         return spliced(self._text, splices)
+
+    def without(self, row: int) -> str:
+        """Return the text without a row; the rest stays as it is in the file."""
+        record = self._rows[row]
+        return without_line(self._text, record[0].start, record[-1].end)
 
     def _changes(
         self, record: list[CsvCell], changes: Mapping[int, str], width: int

@@ -47,9 +47,12 @@ class Session:
         self.id = uuid.uuid4().hex
         self._folder = state_dir / _FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = self._lock_file(self.id).open("wb")
+        # Others see it when it is locked already: one that is not is of a session that ended.
+        unseen = self._folder / f".{self.id}"
+        self._file: IO[bytes] = unseen.open("wb")
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unseen.rename(self._lock_file(self.id))
 
     @property
     def seen_file(self) -> Path:

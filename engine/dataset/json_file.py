@@ -76,6 +76,17 @@ class JsonDocument:
             splices.append(self._append(appended))
         return spliced(self._text, splices)
 
+    def without(self, row: int) -> str:
+        """Return the text without a row; the rest stays as it is in the file."""
+        items = self._items
+        if row + 1 < len(items):
+            start, end = items[row].start, items[row + 1].start
+        elif row:
+            start, end = items[row - 1].end, items[row].end
+        else:
+            start, end = self._open + 1, self._close
+        return self._text[:start] + self._text[end:]
+
     def _append(self, rows: Sequence[Mapping[str, object]]) -> Splice:
         texts = [self._style.row(row) for row in rows]
         if not self._items:

@@ -15,6 +15,7 @@ from engine.dataset.spans import (
     line_of,
     newline_of,
     spliced,
+    without_line,
 )
 
 
@@ -71,6 +72,11 @@ class JsonlDocument:
             added = f"{newline}{lines}" if is_open else f"{lines}{newline}"
             splices.append(Splice(end, end, added))
         return spliced(self._text, splices)
+
+    def without(self, row: int) -> str:
+        """Return the text without a row; the rest stays as it is in the file."""
+        item = self._items[row]
+        return without_line(self._text, item.start, item.end)
 
 
 def _scan_line(text: str, start: int, end: int) -> JsonRow:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
+from engine.captioners.answers import is_refusal
 from engine.captions import sections, strip_llm_prefix
 from engine.dataset.clips import Clip, ClipSet, Problem
 from engine.dataset.columns import ColumnMap
@@ -12,16 +12,6 @@ from engine.dataset.manifest import Manifest, cell_text
 from engine.media.images import is_image
 from engine.text import listed, plural
 
-# Only at the start: people do say "I'm sorry" in films.
-_REFUSAL = re.compile(
-    r"""(?:(?:sorry|unfortunately|apologies)\b[\s,.!]*)?(?:but\s+)?(?:
-        i(?:['’]m|\s+am)\s+(?:sorry|unable|not\s+able)
-      | i\s+(?:cannot|can['’]t|can\s+not|could\s+not|couldn['’]t)\s
-      | as\s+an?\s+(?:ai|artificial\s+intelligence|(?:large\s+)?language\s+model)\b
-      | (?:no|there\s+is\s+no)\s+(?:video|image)\s+(?:was\s+|is\s+)?(?:provided|attached|uploaded)
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _REFERENCE = "_reference"  # what compute-reference puts behind a clip's stem
 
 
@@ -58,7 +48,7 @@ def _captions(clips: Sequence[Clip], columns: ColumnMap) -> Iterator[Problem]:
                 "space before or after the caption",
                 "remove it",
             )
-        if _REFUSAL.match(sections(text).get("VISUAL") or text):
+        if is_refusal(sections(text).get("VISUAL") or text):
             yield _note(
                 clip.row,
                 column,

@@ -164,6 +164,19 @@ class Manifest:
             return self._data
         return self._encoding.encode(self._document.edited(self._edits, self._appended))
 
+    def without(self, row: int) -> bytes:
+        """Return the file as it was read, without a row; all other bytes stay.
+
+        Args:
+            row: 0-based index into the rows of the file.
+
+        Raises:
+            IndexError: There is no such row.
+        """
+        if not 0 <= row < len(self._original):
+            raise IndexError(row)
+        return self._encoding.encode(self._document.without(row))
+
     def save(self) -> None:
         """Write the edits into the file, atomically, together with what was changed elsewhere.
 

@@ -25,7 +25,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     collisions: dict[int, tuple[int, ...]]
 
 
-def output_path(media: str, folder: Path) -> PurePosixPath:
+def output_path(media: str, folder: Path, part: str = "") -> PurePosixPath:
     """Return the output path of a media path as it is written in the dataset.
 
     It mirrors the media's path in the dataset's folder, with the suffix `.pt`. Media elsewhere go
@@ -35,15 +35,16 @@ def output_path(media: str, folder: Path) -> PurePosixPath:
     Args:
         media: The path, relative to `folder` or absolute; without control characters.
         folder: The dataset's folder, absolute.
+        part: Put behind the name of an output that is made from a part of the media.
     """
     home = PurePosixPath(os.path.normpath(folder))
     path = PurePosixPath(os.path.normpath(home / media))
     if path.is_relative_to(home) and path != home:
-        return _with_pt(path.relative_to(home))
+        return _with_pt(path.relative_to(home), part)
     parent = str(PurePosixPath(media).parent)
     digest = xxhash.xxh3_64_hexdigest(parent.encode("utf-8", "surrogatepass"))[:8]
     name = PurePosixPath(path.parent.name or "root")
-    return _with_pt(PurePosixPath("external", f"{name}-{digest}", path.name or "root"))
+    return _with_pt(PurePosixPath("external", f"{name}-{digest}", path.name or "root"), part)
 
 
 def claim_outputs(wanted: Mapping[int, PurePosixPath], media: Mapping[int, str]) -> Claims:
@@ -78,9 +79,9 @@ def _free(name: PurePosixPath, media: str, taken: set[PurePosixPath]) -> PurePos
     return candidate
 
 
-def _with_pt(path: PurePosixPath) -> PurePosixPath:
+def _with_pt(path: PurePosixPath, part: str) -> PurePosixPath:
     """Replace the suffix, as the trainer's own scripts do: `a.b.mp4` gives `a.b.pt`."""
-    return path.with_name(_fitting(path.stem))
+    return path.with_name(_fitting(path.stem + part))
 
 
 def _fitting(stem: str) -> str:

@@ -64,6 +64,9 @@ class Document(Protocol):
             appended: Rows to add at the end.
         """
 
+    def without(self, row: int) -> str:
+        """Return the text without a row; the rest stays as it is in the file."""
+
 
 def decode(data: bytes, file: Path) -> tuple[str, Encoding]:
     """Return a file's text, and what is needed to turn it back into the same bytes.
@@ -121,3 +124,19 @@ def edits_by_row(edits: Edits) -> dict[int, dict[str, object]]:
     for (row, column), value in edits.items():
         rows.setdefault(row, {})[column] = value
     return rows
+
+
+def without_line(text: str, start: int, end: int) -> str:
+    """Return the text without the lines of a record; a last line that is open leaves one.
+
+    Args:
+        text: The whole text.
+        start: Where the record starts, spaces before it left out.
+        end: Where it ends; nothing but spaces follow on its line.
+    """
+    start -= len(text[:start]) - len(text[:start].rstrip(" \t"))
+    end += len(text[end:]) - len(text[end:].lstrip(" \t"))
+    after = NEWLINE.match(text, end)
+    if after is not None:
+        return text[:start] + text[after.end() :]
+    return text[:start].removesuffix("\n").removesuffix("\r")

@@ -23,12 +23,17 @@ def word_diff(old: str, new: str) -> list[Piece]:
     if len(before) + len(after) > _MOST_WORDS:  # the comparison is quadratic
         pieces = [Piece("same", old)] if old == new else [Piece("old", old), Piece("new", new)]
         return [piece for piece in pieces if piece.text]
-    pieces = []
+    # What goes and what comes by turns with what stays: a change, "same", a change ...
+    old_words, new_words, pieces = "", "", list[Piece]()
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for tag, start, end, new_start, new_end in matcher.get_opcodes():
-        if tag == "equal":
-            pieces.append(Piece("same", "".join(before[start:end])))
-            continue
-        pieces.append(Piece("old", "".join(before[start:end])))
-        pieces.append(Piece("new", "".join(after[new_start:new_end])))
+    codes = matcher.get_opcodes()
+    for number, (tag, start, end, new_start, new_end) in enumerate(codes):
+        gone, come = "".join(before[start:end]), "".join(after[new_start:new_end])
+        if tag == "equal" and not (gone.isspace() and 0 < number < len(codes) - 1):
+            pieces += [Piece("old", old_words), Piece("new", new_words), Piece("same", gone)]
+            old_words = new_words = ""
+        else:  # words that changed beside each other are read as one change
+            old_words += gone
+            new_words += come
+    pieces += [Piece("old", old_words), Piece("new", new_words)]
     return [piece for piece in pieces if piece.text]

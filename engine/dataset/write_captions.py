@@ -22,9 +22,9 @@ import xxhash
 from engine.dataset.caption_db import Key, pack
 from engine.dataset.columns import find_column
 from engine.dataset.manifest import ConflictError, cell_text, load_manifest
+from engine.dataset.windows import row_name
 from engine.errors import DatasetError, LtxError
 from engine.files import atomic_write
-from engine.text import visible
 
 MOST_TOLD = 10_000
 _NEW_COLUMN = "caption"
@@ -127,7 +127,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def write(request: Request) -> Answer:
     """Write captions and tell what else was changed; nothing is raised for what a user can mend."""
     try:
-        with _alone(Path(request.seen).parent / "write.lock"):
+        with alone(Path(request.seen).parent / "write.lock"):
             return _Writer(request).answer()
     except LtxError as error:
         return Answer(problem=error.headline, remedy=error.remedy)
@@ -241,8 +241,7 @@ class _Writer:
         counts: Counter[str] = Counter()
         places = {}
         for index, row in enumerate(self._manifest.rows):
-            cell = cell_text(row.get(self._video))
-            name = visible(cell) if cell.strip() else f"row {index + 1}"  # as overviews call it
+            name = row_name(row, self._video, index)
             places[Key(name, counts[name])] = index
             counts[name] += 1
         return places
@@ -300,7 +299,7 @@ def _refuse_read_only(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Let one writer of a project work at a time; without a lock the merge has to do."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("wb") as file:

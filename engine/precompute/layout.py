@@ -44,11 +44,21 @@ _DECODES = {
     Stage.DECODED_AUDIO: Stage.AUDIO_LATENTS,
 }
 
+# What the journal and events call captioning, which is no stage: it has no folder of outputs.
+CAPTIONS = "captions"
+
 ENCODE_STAGES = tuple(stage for stage in Stage if not stage.is_decode)
 
 
-def parse_stages(names: Iterable[str]) -> tuple[Stage, ...]:
-    """Return stages by name, in the order in which they run; "decode" means all decoding.
+def parse_stages(
+    names: Iterable[str], *, audio: bool = True, references: bool = True
+) -> tuple[Stage, ...]:
+    """Return stages by name, in the order in which they run.
+
+    Args:
+        names: Of stages; "decode" means the decoding of all that is encoded.
+        audio: Whether sounds are encoded.
+        references: Whether there are references.
 
     Raises:
         UsageError: A name is unknown.
@@ -56,7 +66,9 @@ def parse_stages(names: Iterable[str]) -> tuple[Stage, ...]:
     wanted: set[Stage] = set()
     for name in names:
         if name == "decode":
-            wanted |= set(_DECODES)
+            wanted.add(Stage.DECODED_VIDEOS)
+            wanted |= {Stage.DECODED_AUDIO} if audio else set()
+            wanted |= {Stage.DECODED_REFERENCE_VIDEOS} if references else set()
             continue
         try:
             wanted.add(Stage(name))

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from engine.media.probe import Probe
-from engine.precompute.layout import Stage
+from engine.precompute.layout import CAPTIONS, Stage
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +102,29 @@ class DecodeStep(Step, frozen=True, tag="decode"):
     source: str
 
 
-AnyStep = VideoStep | AudioStep | TextStep | DecodeStep
+class CaptionStep(Step, frozen=True, tag="caption"):
+    """Have a clip captioned; the answer is written as an `AnswerFile`.
+
+    Attributes:
+        with_audio: Whether the sound is heard, where there is any.
+        instruction: The user's own; empty for ours.
+        fps: Frames a second that are looked at.
+        clean: Whether openings such as "The video shows" are dropped.
+        base: What tells the caption that the clip has now from others; kept with the answer.
+    """
+
+    media: str
+    base: str
+    with_audio: bool
+    instruction: str
+    fps: float
+    clean: bool
 
 
-class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
+AnyStep = VideoStep | AudioStep | TextStep | DecodeStep | CaptionStep
+
+
+class StageSetup(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="stage"):
     """What a stage needs before its first step.
 
     Attributes:
@@ -147,3 +166,37 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True):
     def checkpoint_path(self) -> Path:
         """The weights' file."""
         return Path(self.checkpoint)
+
+
+class CaptionSetup(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="captions"):
+    """What captioning needs before its first clip.
+
+    Attributes:
+        captioner: Which; see `engine.captioners.base.CaptionerName`.
+        model: Its folder or name; empty for the captioner's own choice.
+        base_url: Of a server; empty for the vendor's.
+        device: As in `StageSetup`; a service elsewhere needs none.
+        batch_size: Clips at a time.
+        eight_bit: Load the model in 8 bits.
+        limit: As in `StageSetup`, and so are the others.
+    """
+
+    captioner: str
+    model: str = ""
+    base_url: str = ""
+    device: str = "auto"
+    batch_size: int = 1
+    eight_bit: bool = False
+    limit: int = 0
+    reserve: int = 0
+    host_reserve: int = 0
+    wait: float = 0.0
+    cpu_fallback: bool = True
+
+    @property
+    def stage(self) -> str:
+        """What it is called where others have a stage."""
+        return CAPTIONS
+
+
+AnySetup = StageSetup | CaptionSetup

@@ -12,10 +12,12 @@ import msgspec
 
 from engine.buckets import Bucket, choose, parse_bucket, parse_buckets
 from engine.dataset.clips import Clip
+from engine.dataset.windows import END_COLUMN, START_COLUMN, WHOLE, Span
 from engine.errors import LtxError, MediaError, UsageError
 from engine.media.probe import PROBE_VERSION, Probe, probe
 from engine.media.selection import effective_fps, exact_rate, in_order, selection_count
 from engine.precompute.ledger import Ledger
+from engine.precompute.pairs import check_reference, pair_notes
 from engine.precompute.plan_types import ClipOutline
 from engine.precompute.steps import Window
 from engine.project import Project
@@ -24,6 +26,8 @@ from engine.text import listed, plural
 
 Progress = Callable[[int, int], None]
 
+# Seconds: lengths come as floats.
+_SLACK = Fraction(1, 1_000_000)
 _TAKE_OUT = "take its line out of [clips]"
 
 
@@ -167,8 +171,8 @@ def _plan_clip(
         if found.kind == "audio":
             if isinstance(buckets, str):
                 raise MediaError("a sound has no bucket", remedy=_TAKE_OUT)
-            return msgspec.structs.replace(plan, kept=_keep_sound(found, durations))
-        kept = _keep(found, project, buckets)
+            return msgspec.structs.replace(plan, kept=_keep_sound(found, durations, clip.span))
+        kept = _keep(found, project, buckets, clip.span)
         kept = _add_audio(kept, clip, project.audio, probes)
         if project.dataset.reference_column:
             reference, warnings = _plan_reference(kept, clip, project, probes)
@@ -180,7 +184,7 @@ def _plan_clip(
     return msgspec.structs.replace(plan, kept=kept)
 
 
-def _keep_sound(found: Probe, durations: Sequence[Fraction]) -> Kept:
+def _keep_sound(found: Probe, durations: Sequence[Fraction], span: Span) -> Kept:
     """Cut a sound without a picture to the longest of the project's lengths that it has."""
     if not durations:
         raise MediaError(
@@ -188,17 +192,19 @@ def _keep_sound(found: Probe, durations: Sequence[Fraction]) -> Kept:
             remedy='set audio.enabled and audio.durations, such as "2.0;4.0", to train on it, '
             "or take it out",
         )
-    fitting = [one for one in durations if one <= Fraction(found.duration)]
+    end = min(found.duration, span.end if span.end is not None else found.duration)
+    room = Fraction(max(0.0, end - span.start)) + _SLACK
+    fitting = [one for one in durations if one <= room]
     if not fitting:
         raise MediaError(
-            f"too short: {found.duration:g} s, and the shortest length is "
+            f"too short: {float(room):.3g} s, and the shortest length is "
             f"{float(min(durations)):g} s",
             remedy="add a shorter one to audio.durations, or take it out",
         )
     longest = max(fitting)
     # A window of whole "frames" that lasts exactly as long.
     window = Window(
-        start=0.0, frames=longest.numerator, fps=(longest.denominator, 1), resample=False
+        start=span.start, frames=longest.numerator, fps=(longest.denominator, 1), resample=False
     )
     return Kept(probe=found, bucket=None, window=window, audio=found)
 
@@ -221,7 +227,7 @@ def parse_durations(text: str) -> tuple[Fraction, ...]:
     return tuple(durations)
 
 
-def _keep(found: Probe, project: Project, buckets: Sequence[Bucket] | str) -> Kept:
+def _keep(found: Probe, project: Project, buckets: Sequence[Bucket] | str, span: Span) -> Kept:
     if found.hdr and project.video.hdr == "refuse":
         raise MediaError(
             f"HDR video ({found.hdr.upper()})",
@@ -229,17 +235,19 @@ def _keep(found: Probe, project: Project, buckets: Sequence[Bucket] | str) -> Ke
         )
     # People write 29.97 and mean 30000/1001.
     fps = exact_rate(project.video.fps, slack=0.005) if project.video.fps else None
-    count = selection_count(found, fps)
+    if found.kind == "image" and span != WHOLE:
+        raise MediaError("an image has no window", remedy=f"empty {START_COLUMN} and {END_COLUMN}")
+    count = selection_count(found, fps, span.start, span.end)
     if isinstance(buckets, str):
         bucket = _own_bucket(buckets, count, project)
     else:
         nearest = choose(count, found.width, found.height, buckets)
         if nearest is None:
-            raise _no_bucket(found, count, buckets)
+            raise _no_bucket(found, count, buckets, span)
         bucket = nearest
     rate = effective_fps(found, fps)
     window = Window(
-        start=0.0,
+        start=span.start,
         frames=bucket.frames,
         fps=(rate.numerator, rate.denominator),
         resample=not in_order(found, fps),
@@ -286,7 +294,7 @@ def _check_own_scale(bucket: Bucket, project: Project) -> None:
         )
 
 
-def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket]) -> MediaError:
+def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket], span: Span) -> MediaError:
     shortest = min(buckets, key=lambda bucket: bucket.frames)
     size = f"{shortest.width}x{shortest.height}"
     if found.kind == "image":
@@ -295,6 +303,11 @@ def _no_bucket(found: Probe, count: int, buckets: Sequence[Bucket]) -> MediaErro
         )
     fits = (count - 1) // 8 * 8 + 1
     reason = f"too short: {plural(count, 'frame')}, and the shortest bucket has {shortest.frames}"
+    if span != WHOLE:
+        return MediaError(
+            reason.replace("too short", f"its window {span.words} s is too short"),
+            remedy=f"widen it in {START_COLUMN} and {END_COLUMN}, or add a shorter bucket",
+        )
     if found.damaged:
         reason = f"damaged: {count} of {found.declared_frames} frames decode; {reason}"
     elif fits > 1:
@@ -332,11 +345,12 @@ def _plan_reference(
     found = probes[clip.reference]
     if isinstance(found, LtxError):
         raise MediaError(f"its reference: {found.message}", remedy=found.remedy)
+    check_reference(found, project)
     scale = project.reference.temporal_scale
     frames = (kept.window.frames - 1) // scale + 1
     rate = kept.window.rate / scale
     resample = not in_order(found, rate)
-    count = selection_count(found, rate if resample else None)
+    count = selection_count(found, rate if resample else None, kept.window.start)
     if count < frames:
         raise MediaError(
             f"its reference has {count} frames at {float(rate):g} fps, and {frames} are needed",
@@ -356,17 +370,7 @@ def _plan_reference(
             resample=resample,
         ),
     )
-    return reference, _shape_warning(found, kept.probe)
-
-
-def _shape_warning(reference: Probe, clip: Probe) -> tuple[str, ...]:
-    ratio = (reference.width * clip.height) / (reference.height * clip.width)
-    if abs(ratio - 1) < 0.02:
-        return ()
-    return (
-        f"its reference is {reference.width}x{reference.height}, another shape than the clip's "
-        f"{clip.width}x{clip.height}: the two are cropped differently",
-    )
+    return reference, tuple(note.text for note in pair_notes(found, kept.probe))
 
 
 def outline(plan: ClipPlan) -> ClipOutline:

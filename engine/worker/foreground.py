@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from engine.errors import LtxError
 from engine.events import AnyEvent, JobDone
@@ -18,9 +18,15 @@ from engine.worker.spec import Fault, JobSpec, JobState
 class Foreground:
     """Runs one job here, with the journal of the project; encoders are its children."""
 
-    def __init__(self, spec: JobSpec) -> None:
-        """Start nothing yet."""
+    def __init__(self, spec: JobSpec, keys: Mapping[str, str] | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            spec: The job.
+            keys: Of the services that it needs, by environment variable.
+        """
         self._spec = spec
+        self._keys = dict(keys or {})
         self._run: JobRun | None = None
 
     async def cancel(self) -> None:
@@ -41,7 +47,7 @@ class Foreground:
             self._give_way(journal)
             number = journal.add(self._spec, owner=f"process {os.getpid()}")
             journal.begin(number)
-            self._run = JobRun(number, self._spec, ledger)
+            self._run = JobRun(number, self._spec, ledger, self._keys)
             began = time.monotonic()
             end: JobDone | None = None
             fault: Fault | None = None

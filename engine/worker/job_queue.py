@@ -16,7 +16,7 @@ from engine.precompute.ledger import BusyError, Ledger, run_lock
 from engine.progress import Progress
 from engine.worker.hub import Hub
 from engine.worker.journal import WORKER, Journal
-from engine.worker.protocol import Changed, Told
+from engine.worker.protocol import Changed, Keys, Told
 from engine.worker.runs import JobRun
 from engine.worker.spec import Fault, JobInfo, JobSpec, JobState, clips_of
 
@@ -42,6 +42,8 @@ class JobQueue:
         self._active = 0
         self._progress = Progress()
         self._waiting: dict[int, str] = {}
+        # Services' keys by job: in memory alone, so that they end with this process.
+        self._keys: dict[int, Keys] = {}
         # How jobs stopped whose end cannot be written yet: the disk is full.
         self._unwritten: dict[int, tuple[JobState, Fault]] = {}
         # What is to become of the job that runs once it has stopped; None where nobody asked.
@@ -107,8 +109,12 @@ class JobQueue:
 
     # What clients ask for
 
-    def start(self, spec: JobSpec) -> JobInfo:
+    def start(self, spec: JobSpec, keys: Keys | None = None) -> JobInfo:
         """Queue a job, or return the one that does the same already.
+
+        Args:
+            spec: The job.
+            keys: Of the services that it needs.
 
         Raises:
             UsageError: It belongs to another project.
@@ -117,8 +123,10 @@ class JobQueue:
             raise UsageError("the job is of another project", remedy="ask that project's worker")
         for job in self._journal.jobs(JobState.QUEUED, JobState.RUNNING, JobState.PAUSED):
             if self._journal.spec(job.id) == spec and self._journal.owner(job.id) == WORKER:
+                self._keep(job.id, keys)
                 return self.resume(job.id) if job.state is JobState.PAUSED else self._go(job.id)
         number = self._journal.add(spec)
+        self._keep(number, keys)
         for old in sorted(self._interrupted):
             kind = self._info(old).kind
             if old != self._active and kind == spec.kind:
@@ -127,6 +135,10 @@ class JobQueue:
                 self._interrupted.discard(old)
                 self._tell(old)
         return self._go(number)
+
+    def _keep(self, job: int, keys: Keys | None) -> None:
+        if keys:
+            self._keys[job] = keys
 
     def _go(self, job: int) -> JobInfo:
         self._wake.set()
@@ -150,8 +162,12 @@ class JobQueue:
             raise UsageError(f"job {job} is {info.state}", remedy="only a job that runs can pause")
         return self._go(job)
 
-    def resume(self, job: int = 0) -> JobInfo:
+    def resume(self, job: int = 0, keys: Keys | None = None) -> JobInfo:
         """Go on with a job that was paused, failed or cancelled.
+
+        Args:
+            job: Which; 0 is the latest.
+            keys: Of the services that it needs.
 
         Raises:
             UsageError: There is none.
@@ -160,6 +176,7 @@ class JobQueue:
             JobState.PAUSED, JobState.QUEUED, JobState.FAILED, JobState.CANCELLED
         )
         state = self._info(job).state
+        self._keep(job, keys)
         if job == self._active:
             if self._ask is not None:
                 raise UsageError(
@@ -188,8 +205,13 @@ class JobQueue:
             self._journal.end(job, JobState.CANCELLED)
         return self._go(job)
 
-    def retry(self, job: int, clips: tuple[str, ...]) -> JobInfo:
+    def retry(self, job: int, clips: tuple[str, ...], keys: Keys | None = None) -> JobInfo:
         """Queue a job for clips that another one gave up.
+
+        Args:
+            job: Which; 0 is the latest in which clips failed.
+            clips: By name; all that failed if empty.
+            keys: Of the services that it needs.
 
         Raises:
             UsageError: Nothing failed, or not those.
@@ -207,8 +229,11 @@ class JobQueue:
                 f"{unknown[0]!r} has not failed in job {job}",
                 remedy=f"those that did: {', '.join(given_up[:5])}",
             )
+        # A clip that was to get another caption has one, and is to get another all the same.
+        again = spec.overwrite and spec.kind == "caption"
         return self.start(
-            msgspec.structs.replace(spec, only=clips_of(clips or given_up), overwrite=False)
+            msgspec.structs.replace(spec, only=clips_of(clips or given_up), overwrite=again),
+            keys or self._keys.get(job),
         )
 
     def _latest(self, *states: JobState) -> int:
@@ -276,7 +301,8 @@ class JobQueue:
         self._interrupted.discard(job)
         self._journal.begin(job)
         self._active, self._ask, self._progress = job, None, Progress()
-        self._run = JobRun(job, spec, self._ledger)
+        keys = {name: key.value for name, key in self._keys.get(job, {}).items()}
+        self._run = JobRun(job, spec, self._ledger, keys)
         self._tell(job)
         log.info("job %d: %s of %s begins", job, spec.kind, ", ".join(spec.stages))
         end: JobDone | None = None

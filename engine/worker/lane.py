@@ -12,7 +12,7 @@ import msgspec
 
 from engine.errors import EnvironmentFaultError, UsageError
 from engine.memory.peaks import Peak
-from engine.precompute.steps import AnyStep, StageSetup
+from engine.precompute.steps import AnySetup, AnyStep
 from engine.worker.messages import (
     Answer,
     Cancel,
@@ -29,7 +29,7 @@ from engine.worker.messages import (
     StepStarted,
     Work,
 )
-from engine.worker.process import EncoderDiedError, EncoderProcess
+from engine.worker.process import ENCODER, EncoderDiedError, EncoderProcess, Program
 
 log = logging.getLogger("ltx_tui.worker")
 
@@ -99,7 +99,7 @@ class StageWork(msgspec.Struct, kw_only=True):
         stop: Set to end the work.
     """
 
-    setup: StageSetup
+    setup: AnySetup
     left: deque[Work]
     load: bool
     outcomes: asyncio.Queue[Outcome | News | None]
@@ -113,15 +113,19 @@ class StageWork(msgspec.Struct, kw_only=True):
 class Lane:
     """A device and its encoder process."""
 
-    def __init__(self, device: str, logs: Path, patience: float) -> None:
+    def __init__(
+        self, device: str, logs: Path, patience: float, program: Program = ENCODER
+    ) -> None:
         """Start nothing yet.
 
         Args:
             device: "auto", "cpu", "cuda:1".
             logs: Folder of the log files.
             patience: As in `EncoderProcess.start`.
+            program: What is started.
         """
         self.device = device
+        self._program = program
         self._log_path = logs / f"encoder-{device.replace(':', '-')}.log"
         self._patience = patience
         self._encoder: EncoderProcess | None = None
@@ -204,7 +208,9 @@ class Lane:
         """
         while self._encoder is None:
             try:
-                self._encoder = await EncoderProcess.start(self._log_path, self._patience)
+                self._encoder = await EncoderProcess.start(
+                    self._log_path, self._patience, self._program
+                )
             except EncoderDiedError as death:
                 self._false_start(f"the encoder process does not start: {death}")
         return self._encoder

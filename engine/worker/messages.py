@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from engine.memory.peaks import Peak
-from engine.precompute.steps import AnyStep, StageSetup
+from engine.precompute.steps import AnySetup, AnyStep
 
-VERSION = 2
+VERSION = 3
 
 
 class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type"):
@@ -22,7 +22,7 @@ class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type")
         peaks: What is known of this device and model from before.
     """
 
-    setup: StageSetup
+    setup: AnySetup
     load: bool = True
     peaks: tuple[Peak, ...] = ()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from engine.errors import LtxError
-from engine.precompute.steps import StageSetup
+from engine.precompute.steps import AnySetup
 from engine.worker.lane import (
     FullDiskError,
     Known,
@@ -22,6 +22,7 @@ from engine.worker.lane import (
     split,
 )
 from engine.worker.messages import Work
+from engine.worker.process import ENCODER, Program
 
 log = logging.getLogger("ltx_tui.worker")
 
@@ -36,14 +37,18 @@ async def _nothing(_work: Work) -> None:
 class Pool:
     """Runs stages on one encoder process a device, replacing those that die."""
 
-    def __init__(self, logs: Path, device: str, patience: float) -> None:
+    def __init__(
+        self, logs: Path, device: str, patience: float, program: Program = ENCODER
+    ) -> None:
         """Start nothing yet.
 
         Args:
             logs: Folder of the encoders' log files.
             device: "auto" (every GPU, else the CPU), "cpu", "cuda:1", "cuda:0,cuda:2".
             patience: Seconds without a sign of life after which an encoder is replaced.
+            program: What is started for each device.
         """
+        self._program = program
         self._logs = logs
         self._device = device
         self._patience = patience
@@ -72,13 +77,13 @@ class Pool:
 
     async def run(
         self,
-        setup: StageSetup,
+        setup: AnySetup,
         work: Sequence[Work],
         *,
         load: bool = True,
         sending: Sending = _nothing,
         known: Known = lambda _title: (),
-    ) -> AsyncIterator[Outcome | News]:
+    ) -> AsyncGenerator[Outcome | News]:
         """Do the work of a stage; every piece of it has exactly one final outcome.
 
         A piece that kills its encoder fails in the end, and a new encoder goes on with the
@@ -124,16 +129,19 @@ class Pool:
     async def _ready(self) -> list[Lane]:
         """Return a lane for each device; the first encoder tells which there are."""
         if not self._lanes:
-            first = Lane(self._device, self._logs, self._patience)
+            first = self._lane(self._device)
             if self._device == "auto" or "," in self._device:
                 self._lanes = [first]  # so that a cancel reaches it while it starts
                 names = split(self._device, await first.gpus())
                 first.device = names[0]
                 self._lanes = [first]
-                self._lanes += [Lane(name, self._logs, self._patience) for name in names[1:]]
+                self._lanes += [self._lane(name) for name in names[1:]]
             else:
                 self._lanes = [first]
         return self._lanes
+
+    def _lane(self, device: str) -> Lane:
+        return Lane(device, self._logs, self._patience, self._program)
 
 
 async def _run_all(lanes: Sequence[Lane], stage: StageWork) -> None:

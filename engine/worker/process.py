@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -26,7 +27,33 @@ _STILL = 12
 
 # The program that is started; tests put one without models in its place.
 PROGRAM = "LTX_TUI_ENCODER"
-_ENCODER = "engine.worker.encoder"
+
+
+class Program:
+    """A module that is run as a child process; its `repr` tells no secrets."""
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        """Describe it.
+
+        Args:
+            module: Speaks `engine.worker.messages` over stdin and stdout.
+            environment: Variables that it has beside our own, such as a service's key.
+        """
+        self._module = module
+        self._environment = dict(environment or {})
+
+    @property
+    def module(self) -> str:
+        """What is run; in tests another one may stand in for the encoder."""
+        return os.environ.get(PROGRAM, self._module) if self is ENCODER else self._module
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All variables that it has."""
+        return {**os.environ, **self._environment}
+
+
+ENCODER = Program("engine.worker.encoder")
 
 
 class EncoderDiedError(Exception):
@@ -59,12 +86,15 @@ class EncoderProcess:
         self.beat = Beat(still=0.0)
 
     @classmethod
-    async def start(cls, log_path: Path, patience: float) -> EncoderProcess:
+    async def start(
+        cls, log_path: Path, patience: float, program: Program = ENCODER
+    ) -> EncoderProcess:
         """Start a process and wait until it answers.
 
         Args:
             log_path: Where its log goes.
             patience: Seconds without a sign of life after which it counts as hung.
+            program: What is started.
 
         Raises:
             EncoderDiedError: It does not come up.
@@ -76,11 +106,12 @@ class EncoderProcess:
                 # Nothing that lies in the folder we are called from can stand in for a module.
                 "-P",
                 "-m",
-                os.environ.get(PROGRAM, _ENCODER),
+                program.module,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT,
+                env=program.environment,
                 start_new_session=True,
             )
         except OSError as error:

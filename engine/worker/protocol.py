@@ -33,6 +33,19 @@ class _Ask(msgspec.Struct, frozen=True, kw_only=True, tag_field="ask"):
     id: int = 0
 
 
+class Secret(msgspec.Struct, frozen=True):
+    """A service's key on its way to whoever needs it; nobody prints it by mistake."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+Keys = dict[str, Secret]
+"""Keys of services by their environment variables; kept in memory alone."""
+
+
 class Hello(_Ask, frozen=True, tag="hello"):
     """The first line of a client.
 
@@ -53,6 +66,7 @@ class Start(_Ask, frozen=True, tag="start"):
     """
 
     spec: JobSpec
+    keys: Keys = {}
 
 
 class Pause(_Ask, frozen=True, tag="pause"):
@@ -65,6 +79,7 @@ class Resume(_Ask, frozen=True, tag="resume"):
     """Go on with a paused, failed or cancelled job; 0 for the latest. Answered by `JobInfo`."""
 
     job: int = 0
+    keys: Keys = {}
 
 
 class CancelJob(_Ask, frozen=True, tag="cancel"):
@@ -83,6 +98,7 @@ class Retry(_Ask, frozen=True, tag="retry"):
 
     job: int = 0
     clips: tuple[str, ...] = ()
+    keys: Keys = {}
 
 
 class ListJobs(_Ask, frozen=True, tag="jobs"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 
 from engine.errors import UsageError
@@ -17,10 +17,12 @@ from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.plan import Job, Planner
 from engine.precompute.status import Ask
 from engine.worker.adopt import AdoptJob
+from engine.worker.caption_job import CaptionJob, place
 from engine.worker.decode_folder import DecodeFolders
 from engine.worker.encode_job import EncodeJob
 from engine.worker.journal import Journal, SentStep
 from engine.worker.pool import Pool
+from engine.worker.process import ENCODER
 from engine.worker.record import Recorder
 from engine.worker.spec import JobSpec
 
@@ -33,13 +35,16 @@ _SKEW = 2.0
 class JobRun:
     """Runs a job until it ends, is cancelled, or its process dies; then another can go on."""
 
-    def __init__(self, number: int, spec: JobSpec, ledger: Ledger) -> None:
+    def __init__(
+        self, number: int, spec: JobSpec, ledger: Ledger, keys: Mapping[str, str] | None = None
+    ) -> None:
         """Start nothing yet.
 
         Args:
             number: Of the job in the journal.
             spec: What it is to do.
             ledger: The project's, whose database holds the journal too.
+            keys: Of the services that it needs, by environment variable.
         """
         self._number = number
         self._spec = spec
@@ -47,7 +52,11 @@ class JobRun:
         self._journal = Journal(ledger.database)
         project = spec.project
         self._folders = stage_folders(project.output_dir, spec.folders)
-        self._pool = Pool(project.state_dir / "logs", project.run.device, project.run.patience)
+        self._keys = dict(keys or {})
+        device, program = (
+            place(project, self._keys) if spec.kind == "caption" else (project.run.device, ENCODER)
+        )
+        self._pool = Pool(project.state_dir / "logs", device, project.run.patience, program)
         self._planning: _Planning | None = None
 
     @property
@@ -68,7 +77,12 @@ class JobRun:
             LtxError: Something that stops the whole job: an unusable dataset or model, a full
                 disk, another run in the same project.
         """
-        run = {"encode": self._encode, "adopt": self._adopt, "decode": self._decode}
+        run = {
+            "encode": self._encode,
+            "adopt": self._adopt,
+            "decode": self._decode,
+            "caption": self._caption,
+        }
         try:
             async with contextlib.aclosing(run[self._spec.kind]()) as events:
                 async for event in events:
@@ -118,6 +132,12 @@ class JobRun:
         job = DecodeFolders(spec.project, self._pool)
         events = job.run(spec.latents, spec.out, spec.audio_latents)
         async with contextlib.aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _caption(self) -> AsyncGenerator[AnyEvent]:
+        job = CaptionJob(self._spec, self._number, self._ledger.database, self._pool, self._keys)
+        async with contextlib.aclosing(job.run()) as events:
             async for event in events:
                 yield event
 

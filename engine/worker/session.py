@@ -134,15 +134,15 @@ class Session:
         queue = self._desk.queue
         match request:
             case Start():
-                return queue.start(request.spec)
+                return queue.start(request.spec, request.keys)
             case Pause():
                 return await queue.pause(request.job)
             case Resume():
-                return queue.resume(request.job)
+                return queue.resume(request.job, request.keys)
             case CancelJob():
                 return await queue.cancel(request.job)
             case Retry():
-                return queue.retry(request.job, request.clips)
+                return queue.retry(request.job, request.clips, request.keys)
             case ListJobs():
                 return queue.jobs()
             case AskMemory():

@@ -16,7 +16,10 @@ from engine.events import JobDone
 from engine.precompute.layout import Stage
 from engine.project import Project
 
-Kind = Literal["encode", "adopt", "decode"]
+# What `caption-videos` looks for in a folder.
+EXTENSIONS = ("mp4", "avi", "mov", "mkv", "webm", "jpg", "jpeg", "png")
+
+Kind = Literal["encode", "adopt", "decode", "caption"]
 
 
 class JobState(StrEnum):
@@ -45,14 +48,19 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: "encode" carries out a plan, "adopt" verifies outputs of another tool, "decode"
-            turns folders of latents into media.
+            turns folders of latents into media, "caption" captions clips (`project.captions`
+            says how) and writes the captions into the project's dataset.
         stages: In the order in which they run.
         folders: Where stages write that do not write under the project's output folder.
+        overwrite: Encode fresh outputs too; caption clips that have a caption.
         only: Names of the clips to do; empty for all.
         sample: `adopt`: outputs a stage that are encoded again and compared.
         latents: `decode`: the folder of video latents.
         out: `decode`: the folder of the media.
         audio_latents: `decode`: the folder of audio latents; None for none.
+        source: `caption`: a folder of media, or one file; None for the rows of the dataset.
+        extensions: `caption`: which files of the folder, without dots.
+        recursive: `caption`: whether folders inside the folder are looked at.
     """
 
     kind: Kind
@@ -65,6 +73,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     latents: Path | None = None
     out: Path | None = None
     audio_latents: Path | None = None
+    source: Path | None = None
+    extensions: tuple[str, ...] = EXTENSIONS
+    recursive: bool = False
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

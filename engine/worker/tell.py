@@ -12,7 +12,6 @@ from engine.events import (
     Notice,
     StageStarted,
 )
-from engine.precompute.layout import Stage
 from engine.precompute.steps import AnyStep
 from engine.worker.lane import Died, News, Outcome
 from engine.worker.messages import (
@@ -25,7 +24,7 @@ from engine.worker.messages import (
 )
 
 
-def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
+def to_event(stage: str, outcome: Outcome, total: int) -> AnyEvent | None:
     """Return the event of an outcome; None where there is nothing to tell.
 
     Args:
@@ -43,7 +42,7 @@ def to_event(stage: Stage, outcome: Outcome, total: int) -> AnyEvent | None:
     return _of_step(stage, outcome, outcome.step) if outcome.step is not None else None
 
 
-def _guard(stage: Stage, answer: Guarded, outcome: Outcome) -> Guard:
+def _guard(stage: str, answer: Guarded, outcome: Outcome) -> Guard:
     step = outcome.step
     return Guard(
         stage=stage,
@@ -56,7 +55,7 @@ def _guard(stage: Stage, answer: Guarded, outcome: Outcome) -> Guard:
     )
 
 
-def _of_step(stage: Stage, outcome: Outcome, step: AnyStep) -> AnyEvent | None:
+def _of_step(stage: str, outcome: Outcome, step: AnyStep) -> AnyEvent | None:
     answer = outcome.answer
     if isinstance(answer, StepStarted):
         return ClipStarted(

@@ -223,7 +223,7 @@ def test_plan_prints_text_or_json(folder: Path, engine: fakes.FakeEngine) -> Non
     assert "Why stale" in text.stdout
     told = call("plan", "data.json", "--json", "--stages", "latents,decode")
     assert msgspec.json.decode(told.stdout, type=Plan) == fakes.plan()
-    stages = (Stage.LATENTS, *(stage for stage in Stage if stage.is_decode))
+    stages = (Stage.LATENTS, Stage.DECODED_VIDEOS)  # nothing else is encoded
     assert engine.calls[1] == ("plan", (stages, {"overwrite": False}))
 
 

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.dataset.caption_db import FILE, CaptionDatabase, Key
-from engine.dataset.caption_marks import KnownCaptions, Marks
 from engine.dataset.drafts import Draft, DraftJournal, Session
-from engine.dataset.history import MAX_STEPS, History, step_between
-from engine.dataset.versions import MAX_VERSIONS, Kind, Versions
+from engine.dataset.history import History
+from engine.dataset.versions import Kind, Versions
 from engine.errors import EnvironmentFaultError
 
 KEYS = [Key("a.mp4"), Key("a.mp4", 1), Key("b.mp4")]
@@ -138,108 +137,52 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
         CaptionDatabase(tmp_path)
 
 
-# Undo
+@pytest.fixture(scope="module")
+def torn(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes, list[int]]:
+    """Return a journal of ten drafts as it lies on the disk, and where each of them ends."""
+    bench = Bench(tmp_path_factory.mktemp("journal"))
+    file = bench.database.path
+    whole, log = file.read_bytes(), file.with_name(f"{FILE}-wal")
+    ends = [log.stat().st_size]
+    for number in range(10):
+        bench.put(KEYS[0], "", "x" * number * 300 + str(number), number)
+        ends.append(log.stat().st_size)
+    assert file.read_bytes() == whole  # all of it is in the log alone
+    data = log.read_bytes()
+    bench.crash()
+    return whole, data, ends
 
 
-@given(TEXT, TEXT)
-def test_a_step_leads_from_one_text_to_the_other_and_back(before: str, after: str) -> None:
-    step = step_between(before, after)
-    assert step.forward(before) == after
-    assert step.back(after) == before
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_journal_torn_at_any_byte_loses_at_most_its_last_record(
+    torn: tuple[bytes, bytes, list[int]], data: st.DataObject
+) -> None:
+    whole, log, ends = torn
+    end = data.draw(st.one_of(st.integers(ends[0], len(log)), st.sampled_from(ends)))
+    rubbish = data.draw(st.binary(max_size=40))
+    # What is there by chance what should be there is no rubbish.
+    rubbish = rubbish if not log[end:].startswith(rubbish) else b""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, FILE).write_bytes(whole)
+        Path(name, f"{FILE}-wal").write_bytes(log[:end] + rubbish)
+        last = Bench(Path(name))
+        count = sum(one <= end for one in ends) - 1
+        assert [one.text[-1:] for one in last.kept.values()] == [str(count - 1)][: count > 0]
+        last.crash()
 
 
-@given(st.lists(st.one_of(TEXT, st.sampled_from(["<undo", ">redo", "=again"])), max_size=30))
-def test_undo_and_redo_are_those_of_a_list_of_texts(actions: list[str]) -> None:
-    history, texts, at = History(""), [""], 0
-    for action in actions:
-        if action == "<undo":
-            assert (history.undo() is None) == (at == 0)
-            at = max(0, at - 1)
-        elif action == ">redo":
-            assert (history.redo() is None) == (at == len(texts) - 1)
-            at = min(len(texts) - 1, at + 1)
-        elif action == "=again":
-            history = History.from_bytes(history.to_bytes())
-        elif action != texts[at]:
-            history.edit(action)
-            texts, at = [*texts[: at + 1], action], at + 1
-        assert history.text == texts[at]
-
-
-def test_letters_that_belong_together_are_one_step() -> None:
-    history = History("a")
-    history.edit("ab")
-    history.edit("abc", joined=True)
-    history.edit("abcd", joined=True)
-    history.undo()
-    assert history.text == "a"
-    assert not history.can_undo
-
-
-def test_the_oldest_steps_are_dropped_and_the_rest_stays_right() -> None:
-    history = History("")
-    for number in range(MAX_STEPS + 50):
-        history.edit(str(number))
-    for number in reversed(range(49, MAX_STEPS + 49)):
-        assert history.undo() is not None
-        assert history.text == str(number)
-    assert history.undo() is None
-
-
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1, 2, 3]", b'["a", 5, []]', b'["a", 0, [[1]]]'])
-def test_a_damaged_history_is_none(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not a history"):
-        History.from_bytes(data)
-
-
-# Versions and marks
-
-
-def test_of_one_visit_the_last_edited_text_is_kept(tmp_path: Path) -> None:
-    versions = Versions(CaptionDatabase(tmp_path))
-    versions.note(KEYS[0], Kind.AUTO, "auto")
-    versions.note(KEYS[0], Kind.EDITED, "auto a", visit="1")
-    versions.note(KEYS[0], Kind.EDITED, "auto ab", visit="1")
-    versions.note(KEYS[0], Kind.EDITED, "auto ab", visit="2")
-    versions.note(KEYS[0], Kind.EDITED, "auto abc", visit="2")
-    versions.note(KEYS[1], Kind.EDITED, "other row", visit="2")
-    assert [(one.kind, one.text) for one in versions.of(KEYS[0])] == [
-        (Kind.EDITED, "auto abc"),
-        (Kind.EDITED, "auto ab"),
-        (Kind.AUTO, "auto"),
-    ]
-
-
-def test_old_versions_go_and_the_first_stays(tmp_path: Path) -> None:
-    versions = Versions(CaptionDatabase(tmp_path))
-    for number in range(MAX_VERSIONS + 5):
-        versions.note(KEYS[0], Kind.EDITED if number else Kind.AUTO, str(number))
-    kept = versions.of(KEYS[0])
-    assert len(kept) == MAX_VERSIONS + 1
-    assert (kept[-1].kind, kept[-1].text) == (Kind.AUTO, "0")
-    assert kept[0].text == str(MAX_VERSIONS + 4)
-
-
-def test_a_mark_holds_for_its_text_alone(tmp_path: Path) -> None:
-    marks = Marks(CaptionDatabase(tmp_path))
-    assert marks.state(KEYS[0], " ") == "none"
-    assert marks.state(KEYS[0], "text") == "auto"
-    marks.set(KEYS[0], "reviewed", "text")
-    again = Marks(CaptionDatabase(tmp_path))
-    assert again.state(KEYS[0], "text") == "reviewed"
-    assert again.state(KEYS[0], "text!") == "auto"
-    assert again.state(KEYS[1], "text") == "auto"
-    again.clear(KEYS[0])
-    assert Marks(CaptionDatabase(tmp_path)).state(KEYS[0], "text") == "auto"
-
-
-def test_a_list_of_captions_shows_drafts_and_marks(tmp_path: Path) -> None:
-    assert KnownCaptions(tmp_path).look_up(KEYS[0], "text") == ("text", "auto")
-    bench = Bench(tmp_path)
-    bench.put(KEYS[0], "text", "draft", 1)
-    Marks(bench.database).set(KEYS[2], "edited", "mine")
-    known = KnownCaptions(tmp_path)
-    assert known.look_up(KEYS[0], "text") == ("draft", "draft")
-    assert known.look_up(KEYS[0], "draft") == ("draft", "auto")
-    assert known.look_up(KEYS[1], "") == ("", "none")
-    assert known.look_up(KEYS[2], "mine") == ("mine", "edited")
+def test_a_session_is_seen_by_others_only_when_it_holds_its_lock(tmp_path: Path) -> None:
+    first = Session(tmp_path)
+    second = Session(tmp_path)
+    assert not second.has_ended(first.id)
+    second.sweep()
+    assert not second.has_ended(first.id)
+    assert not first.has_ended(first.id)
+    first.seen_file.touch()
+    first._file.close()
+    assert second.has_ended(first.id)
+    second.sweep()
+    assert [one.name for one in (tmp_path / "editing").iterdir()] == [f"{second.id}.lock"]
+    second.close()
+    assert list((tmp_path / "editing").iterdir()) == []

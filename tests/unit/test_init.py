@@ -88,6 +88,22 @@ def test_media_are_listed_in_natural_order_without_what_is_not_a_clip(tmp_path: 
     assert "# The dataset file: .json" in (tmp_path / "project.toml").read_text()
 
 
+def test_proxies_are_left_out_where_their_clip_lies_beside_them(tmp_path: Path) -> None:
+    names = (
+        *("a.png", "a_proxy.png", "b.png", "b.png_proxy.png", "b.png~2_proxy.png"),
+        *("own_proxy.png", "sub/a_proxy.png", "_proxy.png", "note_proxy.png", "proxy.png"),
+    )
+    for name in names:
+        picture(tmp_path / name)
+    (tmp_path / "note.txt").write_text("no media")
+    media, notes = init.find_media(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in media] == [
+        *("_proxy.png", "a.png", "b.png", "note_proxy.png", "own_proxy.png", "proxy.png"),
+        "sub/a_proxy.png",
+    ]
+    assert notes == ["3 files named *_proxy left out: the doctor made them of clips beside them"]
+
+
 def test_names_that_are_not_utf8_are_told_of(tmp_path: Path) -> None:
     picture(tmp_path / "good.png")
     bad = os.fsencode(tmp_path) + b"/b\xffd.png"

@@ -12,10 +12,7 @@ import pytest
 
 import engine.dataset.manifest
 from engine.dataset import write_captions
-from engine.dataset.replace_text import Change, Found, Query, Search, replaced, search
-from engine.dataset.word_diff import word_diff
 from engine.dataset.write_captions import Answer, Clash, Edit, Outside, Request, to_json, write
-from engine.errors import UsageError
 
 ROWS = [
     {"media_path": "a.mp4", "caption": "one", "note": 1},
@@ -200,59 +197,3 @@ def test_what_is_written_after_our_rename_is_looked_at_again(
 
     monkeypatch.setattr(write_captions, "stamp", late)
     assert ask(path, edit("a.mp4", "one", "mine")).stamp == (0, 0, 0)
-
-
-# Find and replace
-
-
-def test_text_is_found_whatever_the_case_unless_it_matters() -> None:
-    query = Query(find="a.b", replace="X")
-    assert search(query, ["A.b axb", "", "a.b"]).changes == (
-        Change(text=0, start=0, old="A.b", new="X"),
-        Change(text=2, start=0, old="a.b", new="X"),
-    )
-    strict = msgspec.structs.replace(query, case=True)
-    assert [one.text for one in search(strict, ["A.b", "a.b"]).changes] == [1]
-    assert search(Query(find="", replace="x"), ["a"]) == Found()
-    assert search(Query(find="a", replace="a"), ["a"]) == Found()
-
-
-def test_groups_of_an_expression_can_be_used() -> None:
-    query = Query(find=r"(\w+) (\w+)", replace=r"\2 \1", regex=True)
-    (change,) = search(query, ["red car"]).changes
-    assert change.new == "car red"
-    assert search(Query(find="x*", replace="y", regex=True), ["ab"]) == Found()
-
-
-@pytest.mark.parametrize(("find", "replace"), [("(", ""), ("a", r"\9"), ("a", r"\g<x>")])
-def test_an_expression_without_sense_is_refused(find: str, replace: str) -> None:
-    with pytest.raises(UsageError, match="makes no sense"):
-        search(Query(find=find, replace=replace, regex=True), ["a"])
-
-
-def test_chosen_changes_are_made_and_a_text_that_moved_on_is_refused() -> None:
-    changes = search(Query(find="a", replace="bb"), ["a-a-a"]).changes
-    assert replaced("a-a-a", [changes[2], changes[0]]) == "bb-a-bb"
-    with pytest.raises(ValueError, match="changed meanwhile"):
-        replaced("-a-a-", changes)
-
-
-def test_the_searching_child_answers_as_the_function_does() -> None:
-    texts = ("aa", "b\ud83d")
-    wanted = Search(query=Query(find="a|b", replace="c", regex=True), texts=texts)
-    child = [sys.executable, "-P", "-m", "engine.dataset.replace_text"]
-    done = subprocess.run(child, input=to_json(wanted), capture_output=True, check=True)
-    found = msgspec.convert(json.loads(done.stdout), Found)
-    assert found == search(wanted.query, texts)
-    assert len(found.changes) == 3
-
-
-def test_a_difference_holds_both_texts() -> None:
-    pieces = word_diff("a red car, fast", "a blue car, very fast")
-    assert "".join(one.text for one in pieces if one.kind != "new") == "a red car, fast"
-    assert "".join(one.text for one in pieces if one.kind != "old") == "a blue car, very fast"
-    assert ("old", "red") in pieces
-    assert ("new", "blue") in pieces
-    assert word_diff("", "") == []
-    long = "word " * 3000
-    assert [one.kind for one in word_diff(long, long + "x")] == ["old", "new"]

@@ -9,11 +9,11 @@ from engine.memory.peaks import Peak
 from engine.memory.ways import Report
 from engine.precompute.layout import Stage
 from engine.precompute.stages.base import Loading, StageRunner
-from engine.precompute.steps import StageSetup
+from engine.precompute.steps import AnySetup, CaptionSetup
 
 
 def open_stage(
-    setup: StageSetup,
+    setup: AnySetup,
     loading: Loading,
     *,
     report: Report | None = None,
@@ -24,6 +24,10 @@ def open_stage(
     Raises:
         LtxError: The device does not exist, or the checkpoint is unusable.
     """
+    if isinstance(setup, CaptionSetup):
+        from engine.precompute.stages.captions import CaptionStage
+
+        return CaptionStage(setup, loading, report=report, peaks=peaks)
     return _runner(setup.stage)(setup, loading, report=report, peaks=peaks)
 
 

@@ -1,0 +1,1 @@
+"""Captioners: a model here or a service elsewhere that says what a clip shows."""
