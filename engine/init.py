@@ -17,6 +17,7 @@ from engine.dataset.columns import find_column
 from engine.dataset.manifest import cell_text, load_manifest
 from engine.errors import DatasetError, LtxError, ProjectError, UsageError
 from engine.files import atomic_write
+from engine.health_types import PROXY
 from engine.media.images import IMAGE_SUFFIXES
 from engine.media.probe import Probe, probe
 from engine.project import PROJECT_FILE, Project, write_project
@@ -190,17 +191,19 @@ def _is_dataset(path: Path) -> bool:
 def find_media(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the videos and images under a folder in natural order, and what was left out.
 
-    Hidden folders, `.precomputed` among them, and `*_reference.*` are not looked at.
+    Hidden folders, `.precomputed` among them, `*_reference.*`, and proxies that the doctor made of
+    clips beside them are not looked at.
     """
-    found, references, unnamable = [], 0, 0
+    found, references, proxies, unnamable = [], 0, 0, 0
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
-        for name in names:
-            path = Path(root, name)
-            if name[0] == "." or path.suffix.lower() not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-                continue
+        files = [Path(root, name) for name in names if _is_media(name)]
+        known = {one for path in files for one in (path.name, path.stem)}
+        for path in files:
             if path.stem.endswith("_reference"):
                 references += 1
+            elif _source_stem(path) in known:
+                proxies += 1
             elif not _is_text(str(path.relative_to(folder))):
                 unnamable += 1
             else:
@@ -211,9 +214,25 @@ def find_media(folder: Path) -> tuple[list[Path], list[str]]:
             f"{plural(references, 'file')} named *_reference left out: to train on references, "
             "add a column with their paths and set dataset.reference_column"
         )
+    if proxies:
+        notes.append(
+            f"{plural(proxies, 'file')} named *{PROXY} left out: the doctor made them of clips "
+            "beside them"
+        )
     if unnamable:
         notes.append(f"{plural(unnamable, 'file')} left out: the name is not UTF-8")
     return sorted(found, key=lambda path: natural(str(path.relative_to(folder)))), notes
+
+
+def _is_media(name: str) -> bool:
+    return name[0] != "." and Path(name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+
+
+def _source_stem(path: Path) -> str | None:
+    """Return the stem or the name of the clip that a proxy is of; None for another file."""
+    if not path.stem.endswith(PROXY):
+        return None
+    return re.sub(r"~\d+$", "", path.stem.removesuffix(PROXY))
 
 
 def _is_text(name: str) -> bool:

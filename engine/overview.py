@@ -20,6 +20,7 @@ from engine.dataset.clips import Problem, load_clips
 from engine.dataset.columns import ColumnMap
 from engine.dataset.lint import lint
 from engine.dataset.manifest import Manifest, cell_text, load_manifest
+from engine.dataset.windows import row_name
 from engine.errors import EnvironmentFaultError
 from engine.media.probe import AudioTrack, Probe
 from engine.memory.monitor import Monitor
@@ -186,7 +187,7 @@ def _bare_rows(manifest: Manifest, columns: ColumnMap, project: Project) -> Iter
     known, seen = _known_captions(project), Counter[str]()
     for number, values in enumerate(manifest.rows):
         cell = cell_text(values.get(columns.video))
-        name = visible(cell) if cell.strip() else f"row {number + 1}"
+        name = row_name(values, columns.video, number)
         caption = values.get(columns.caption) if columns.caption else None
         text = cell_text(caption) if isinstance(caption, str | int | float) else ""
         reference = cell_text(values.get(columns.reference)) if columns.reference else ""

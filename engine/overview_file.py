@@ -15,7 +15,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -27,6 +27,9 @@ from engine.overview_types import (
     Overview,
     Row,
 )
+
+if TYPE_CHECKING:
+    from engine.suspicion_file import Scores
 
 FILE = "overview.msgpack"
 
@@ -91,6 +94,8 @@ class Table:
         captions: Index into `CAPTIONS`; may be changed.
         states: For each stage, index into `OUTPUTS`; may be changed.
         stages: The stages of `states`; may be added to.
+        scores: How suspicious the captions are; None where nobody knows. Not of the file: they are
+            found beside it.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
@@ -119,6 +124,7 @@ class Table:
         self.captions = bytearray(columns.captions)
         self.stages = list(head.overview.stages)
         self.states = [bytearray(one) for one in columns.states]
+        self.scores: Scores | None = None
         self._starts = {name: array("Q", data) for name, data in head.starts.items()}
 
     def __len__(self) -> int:

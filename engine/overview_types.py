@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from engine.precompute.plan_types import Outlook
+from engine.suspicion_types import Reason
 
 
 class CaptionState(StrEnum):
@@ -87,6 +88,9 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         stages: In the order in which they run.
         output: Path of its output inside every stage's folder, ".pt".
         made: How its outputs were made.
+        suspicion: How much there is against its caption, 0 … 1; None where nobody knows. An
+            overview has none: scores are found beside it.
+        doubts: What there is against it, the weightiest first.
     """
 
     row: int
@@ -107,6 +111,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     stages: tuple[StageState, ...] = ()
     output: str = ""
     made: tuple[Made, ...] = ()
+    suspicion: float | None = None
+    doubts: tuple[Reason, ...] = ()
 
     @property
     def worst(self) -> StageState | None:
