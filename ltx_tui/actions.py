@@ -22,11 +22,14 @@ async def run(watcher: Watcher, only: Iterable[str] = ()) -> str:
     Raises:
         LtxError: The settings lack something, or the worker does not start.
     """
-    from ltx_tui.cli.session import require
+    from ltx_tui.cli.session import MissingSettingError, require
 
     clips = tuple(only)
     engine = await watcher.engine()
-    require(engine.project, engine.default_stages)
+    try:
+        require(engine.project, engine.default_stages)
+    except MissingSettingError as error:
+        raise UsageError(error.message, remedy=f"set {error.key} in the settings (f2)") from error
     job = await engine.start(engine.encoding(only=clips))
     watcher.wake()
     what = plural(len(clips), "marked clip") if clips else "all that is not fresh"

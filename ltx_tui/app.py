@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -22,12 +21,15 @@ from textual.worker import WorkerFailed
 from engine.errors import LtxError
 from engine.project import Project
 from engine.text import visible
-from ltx_tui import crash, themes
+from ltx_tui import crash, terminal, themes
 from ltx_tui.cli.errors import abandon_terminal
 from ltx_tui.clipboard import copy
-from ltx_tui.colours import textual_theme
-from ltx_tui.commands import Command, Commanded, commands, find, reachable
+from ltx_tui.colours import Colourless, textual_theme
+from ltx_tui.command import Command
+from ltx_tui.commands import Commanded, commands, find, reachable
 from ltx_tui.config import Config
+from ltx_tui.host import focus_now
+from ltx_tui.key_order import KeyOrder
 from ltx_tui.keymap import textual_keymap
 from ltx_tui.state import StateKeeper
 
@@ -38,7 +40,7 @@ _PATIENCE = 2.0
 FAULT = 3
 
 
-class Workbench(Commanded, App[int], inherit_bindings=False):
+class Workbench(Commanded, KeyOrder, inherit_bindings=False):
     """The workbench.
 
     Attributes:
@@ -73,7 +75,8 @@ class Workbench(Commanded, App[int], inherit_bindings=False):
             start: The folder or dataset that was named, for `init` where there is no project.
             project: The project; None to offer `init`.
             config: The user's own settings.
-            theme: Name of the theme; by default as LTX_TUI_THEME or the configuration says.
+            theme: Name of the theme; by default as LTX_TUI_THEME or the configuration says, else
+                one that suits the terminal.
             screen: Shown instead of the workbench, in tests of a single screen or pane.
 
         Raises:
@@ -82,6 +85,8 @@ class Workbench(Commanded, App[int], inherit_bindings=False):
         self.config = config or Config()
         super().__init__()
         self.animation_level = "none"
+        if self.no_color:
+            self._filters[1:] = [Colourless()]  # the first is about the terminal's own colours
         self.start = start
         self.project = project
         self.keeper = StateKeeper(project.state_dir) if project is not None else None
@@ -102,7 +107,11 @@ class Workbench(Commanded, App[int], inherit_bindings=False):
         Raises:
             UsageError: There is none of that name.
         """
-        theme = themes.load_theme(name or themes.DEFAULT)
+        # With 16 colours shades of others run together, words with what is behind them.
+        has_few = self.console.color_system == "standard"
+        theme = themes.load_theme(name or (themes.ANSI if has_few else themes.DEFAULT))
+        if self.no_color:
+            theme = themes.load_theme(themes.ANSI)
         if self.available_themes.get(theme.name) is None:
             self.register_theme(textual_theme(theme))
         self.theme = theme.name
@@ -292,6 +301,12 @@ class Workbench(Commanded, App[int], inherit_bindings=False):
             return False
         return True
 
+    async def ready_for_keys(self) -> None:
+        """Wait for what the next key needs, such as the caption that is typed into."""
+        wait = getattr(self.screen, "ready_for_keys", None)
+        if wait is not None:
+            await wait()
+
     async def copy(self, text: str) -> None:
         """Copy text, and say so."""
         self.notify(await copy(self, text), timeout=2)
@@ -334,6 +349,13 @@ class Workbench(Commanded, App[int], inherit_bindings=False):
         self.keep_now()
         self.run_worker(self._finish(128 + number), exit_on_error=False)
 
+    def panic(self, *renderables: Any) -> None:
+        """End where keys cannot be read; a terminal that has gone away is no fault."""
+        if terminal.is_gone():
+            self.taken(signal.SIGHUP)
+        else:
+            super().panic(*renderables)
+
     def keep_now(self) -> None:
         """Write what was typed, and where the user was, before returning: the program ends."""
         for stack in self._screen_stacks.values():
@@ -364,5 +386,5 @@ def focus_in(node: Widget) -> None:
         return
     for one in (node, *node.walk_children(Widget)):
         if one.focusable:
-            one.focus(scroll_visible=False)
+            focus_now(one)
             return

@@ -11,12 +11,14 @@ from engine.captions import prompt
 from engine.dataset.caption_db import Key
 from engine.dataset.versions import Version
 from engine.errors import EnvironmentFaultError
+from engine.overview_file import Table
 from engine.project import Project
-from ltx_tui.caption_docs import Doc, Problem, Told, restored
+from ltx_tui.caption_docs import Doc, Problem, Told, last_text, restored
 from ltx_tui.caption_shelf import ShelfThread
 from ltx_tui.rows import CaptionState, Row
 
 _MOST_DOCS = 300
+_FORGET_EVERY = 100
 
 
 class CaptionRows(Protocol):
@@ -31,7 +33,7 @@ class CaptionRows(Protocol):
         """The names of marked rows."""
 
     @property
-    def table(self) -> object:
+    def table(self) -> Table:
         """What the rows are from: another object whenever they were read again."""
 
     def subscribe(self, observer: Callable[[frozenset[str] | None], None], /) -> Callable[[], None]:
@@ -54,17 +56,21 @@ class CaptionBook:
         project: The project.
         problem: Why nothing is saved for now; None when all is well.
         is_read_only: Whether not even drafts can be kept, so that nothing may be typed.
+        shown: The caption that is in the editor.
     """
 
     def __init__(self, project: Project, store: CaptionRows) -> None:
         self.project = project
         self.problem: Problem | None = None
         self.is_read_only = False
+        self.shown: Key | None = None
         self._store = store
         self._thread = ShelfThread(project.state_dir)
         self._docs: dict[Key, Doc] = {}
         self._listeners: list[Callable[[Told], None]] = []
         self._opened = asyncio.Event()
+        self._forget_at = _MOST_DOCS + _FORGET_EVERY
+        self._rows_are_new = False  # not those that were kept of the last time
 
     def subscribe(self, listener: Callable[[Told], None]) -> Callable[[], None]:
         """Be told of changes; return what ends it."""
@@ -93,6 +99,9 @@ class CaptionBook:
             with contextlib.suppress(EnvironmentFaultError):  # told of when it was opened
                 history = await self._thread.do(lambda shelf: shelf.journal.history(key))
             text = self._row(key).caption
+            # The list of the last time may not have what was written since, by us most likely.
+            if not self._rows_are_new and self._row(key).caption_state is not CaptionState.DRAFT:
+                text = last_text(history, text)
             # Somebody else may have opened it meanwhile.
             doc = self._docs.setdefault(key, restored(key, text, text, history))
             self._forget(key)
@@ -175,9 +184,13 @@ class CaptionBook:
         for listener in tuple(self._listeners):
             listener(told)
 
-    def _forget(self, newest: Key) -> None:
+    def _forget(self, newest: Key | None = None) -> None:
         """Let go of captions that are saved, the oldest first, where there are many."""
+        if len(self._docs) < self._forget_at:
+            return
         for key in list(self._docs)[: max(0, len(self._docs) - _MOST_DOCS)]:
             doc = self._docs[key]
-            if key != newest and doc.is_saved and doc.is_kept:
+            if key not in (newest, self.shown) and doc.is_saved and doc.is_kept:
                 del self._docs[key]
+        # Those that are left are looked at again only when there are some more, or they are saved.
+        self._forget_at = max(_MOST_DOCS, len(self._docs)) + _FORGET_EVERY

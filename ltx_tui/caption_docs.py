@@ -147,6 +147,14 @@ class Doc:
         self.is_held = False
 
 
+def last_text(history: bytes, otherwise: str) -> str:
+    """Return the text that a history was kept with, or another where there is none."""
+    try:
+        return History.from_bytes(history).text if history else otherwise
+    except ValueError:
+        return otherwise
+
+
 def restored(key: Key, text: str, base: str, history: bytes) -> Doc:
     """Return a caption with the undo history that was kept of it.
 

@@ -56,7 +56,7 @@ class CaptionParts:
         for name in NAMES:
             if name in changed and (changed[name] or whole.get(name) is not None):
                 whole = whole.replace(name, self._disguise.real(changed[name]))
-        return str(whole)
+        return self._disguise.ended(str(whole))
 
     def place(self, offset: int) -> tuple[str, int]:
         r"""Return the piece in which an offset of the caption lies, and the offset there.

@@ -13,6 +13,7 @@ from engine.dataset.caption_marks import Marks
 from engine.dataset.drafts import Draft, DraftJournal, Session
 from engine.dataset.versions import Kind, Versions
 from engine.errors import EnvironmentFaultError
+from ltx_tui.caption_docs import Doc
 
 _T = TypeVar("_T")
 
@@ -46,6 +47,14 @@ class Shelf:
         """Return the drafts that sessions before left, each with its undo history."""
         return [(draft, self.journal.history(draft.key)) for draft in self.journal.adopt()]
 
+    def keep_texts(self, docs: Iterable[Doc]) -> None:
+        """Keep captions as they are by now, from whatever thread; their undo stays as it was."""
+        # Read within the transaction: what another thread keeps is either older, or waits.
+        with self._database.transaction():
+            self.journal.put(
+                Draft(key=doc.key, base=doc.base, text=doc.text, typed=doc.typed) for doc in docs
+            )
+
     def saved(self, written: Iterable[tuple[Key, str, str, Kind, str]]) -> None:
         """Note what the dataset file has now.
 
@@ -77,6 +86,10 @@ class Shelf:
                     self.marks.set(key, "edited", text)
                 else:
                     self.marks.clear(key)
+
+    def read_marks(self) -> None:
+        """Read the marks again, for captions have other names now."""
+        self.marks = Marks(self._database)
 
     def close(self) -> None:
         """Close it; drafts that are left are found by the next session."""

@@ -8,6 +8,7 @@ from engine.text import plural, visible
 from ltx_tui.caption_book import CaptionBook
 from ltx_tui.caption_docs import Doc
 from ltx_tui.rows import CaptionState
+from ltx_tui.signs import signs
 from ltx_tui.token_counts import TokenCount
 
 SIGNS = {
@@ -17,6 +18,13 @@ SIGNS = {
     CaptionState.EDITED: "● edited",
     CaptionState.REVIEWED: "✓ reviewed",
 }
+# For terminals that cannot write them; each as wide as before.
+_PLAIN = str.maketrans("○✎◌●✓⚠▸…≈·—⏎", "o~.*+!>~~--|")
+
+
+def written(text: str) -> str:
+    """Return words of ours as the terminal can write them."""
+    return text if signs().dots else text.translate(_PLAIN)
 
 
 def ago(seconds: float) -> str:
@@ -45,7 +53,7 @@ def status(captions: CaptionBook, doc: Doc, tokens: TokenCount | None, width: in
     parts.append(_saved(doc))
     while len(parts) > 1 and len(" · ".join(parts)) > width:
         del parts[0]
-    return " · ".join(parts)
+    return written(" · ".join(parts))
 
 
 def _saved(doc: Doc) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -21,9 +22,11 @@ from ltx_tui.caption_docs import Doc, Told, restored
 from ltx_tui.rows import CaptionState
 
 KEEP_AFTER = 0.3  # seconds from a key to the draft journal
+STUCK_AFTER = 0.4  # seconds after which drafts are kept though the loop does nothing
 SAVE_AFTER = 2.0  # seconds from the last key to the dataset file
 LOOK_EVERY = 2.0  # seconds between two looks at the dataset file
 RETRY_AFTER = 30.0
+_KEEP_EVERY = 500  # captions that are replaced
 
 
 class Captions(CaptionBook):
@@ -37,6 +40,7 @@ class Captions(CaptionBook):
         self._watching: asyncio.Task[None] | None = None
         self._keep_timer: asyncio.TimerHandle | None = None
         self._save_timer: asyncio.TimerHandle | None = None
+        self._net: threading.Timer | None = None
         self._stamp = (0, 0, 0)
         self._has_to_look = True
         self._looks_failed = 0
@@ -66,7 +70,7 @@ class Captions(CaptionBook):
     async def close(self) -> None:
         """Save all that can be saved, and end; what cannot is found at the next start."""
         self._unsubscribe()
-        for timer in (self._keep_timer, self._save_timer):
+        for timer in (self._keep_timer, self._save_timer, self._net):
             if timer is not None:
                 timer.cancel()
         if self._watching is not None:
@@ -93,8 +97,9 @@ class Captions(CaptionBook):
         """
         is_new = self.in_hand(key) is None
         doc = await super().open(key)
+        row = self._row(key)
         # The list shows what is typed in another workbench; here it is as the dataset has it.
-        if is_new and self._row(key).caption_state is CaptionState.DRAFT:
+        if is_new and (row.caption_state is CaptionState.DRAFT or row.caption != doc.text):
             self._look_soon()
         return doc
 
@@ -141,6 +146,8 @@ class Captions(CaptionBook):
             if not self.is_read_only and doc.text == before and doc.edit(after, own_step=True):
                 done += 1
                 self.tell(Told(what="text", key=key))
+                if done % _KEEP_EVERY == 0:
+                    await self.keep()
         await self.keep()
         self.save_soon(0)
         return done
@@ -156,6 +163,13 @@ class Captions(CaptionBook):
         for key, text in texts.items():
             self.update(key, text)
             self.tell(Told(what="state", key=key))
+
+    async def names_changed(self) -> None:
+        """Find what is kept of captions whose clips have other names now."""
+        await self._opened.wait()
+        if self._thread.shelf is not None:
+            with contextlib.suppress(EnvironmentFaultError):  # their marks show at the next start
+                await self._thread.do(lambda shelf: shelf.read_marks())
 
     # Conflicts
 
@@ -217,9 +231,22 @@ class Captions(CaptionBook):
                 for doc in docs:
                     doc.is_kept = False
                 raise
+        if self._keep_timer is None and self._net is not None:
+            self._net.cancel()
+            self._net = None
         for doc in docs:
             self.show(doc)
             self.tell(Told(what="state", key=doc.key))
+
+    def _keep_stuck(self) -> None:
+        """Keep what was typed, without its undo, from a thread of its own.
+
+        A terminal that takes no output holds up the loop, and the timer in it.
+        """
+        shelf = self._thread.shelf
+        if shelf is not None:
+            with contextlib.suppress(LtxError):  # told of when the loop goes on
+                shelf.keep_texts(doc for doc in tuple(self._docs.values()) if not doc.is_kept)
 
     async def save(self) -> None:
         """Write what was typed into the dataset file, and learn what others changed in it."""
@@ -266,7 +293,9 @@ class Captions(CaptionBook):
         self.set_problem("", "")
         await self._take_saved({Key(*one) for one in answer.saved}, edits)
         for clash in answer.clashes:
-            doc = self._docs[Key(clash.name, clash.nth)]
+            doc = self._docs.get(Key(clash.name, clash.nth))
+            if doc is None:  # taken back meanwhile, and let go
+                continue
             if not clash.is_gone and clash.theirs == doc.text:
                 doc.base, doc.is_kept = clash.theirs, False
             else:
@@ -281,9 +310,9 @@ class Captions(CaptionBook):
         written = []
         for edit in edits:
             key = Key(edit.name, edit.nth)
-            if key not in saved:
+            doc = self._docs.get(key)
+            if key not in saved or doc is None:
                 continue
-            doc = self._docs[key]
             written.append((key, edit.base, edit.text, doc.kind, doc.visit))
             doc.base, doc.may_add, doc.kind = edit.text, False, Kind.EDITED
         if not written:
@@ -296,6 +325,8 @@ class Captions(CaptionBook):
         for key, *_ in written:
             self.show(self._docs[key])
             self.tell(Told(what="state", key=key))
+        self._forget_at = 0
+        self._forget()
 
     async def _take_outside(self, texts: Mapping[Key, str]) -> None:
         for key, text in texts.items():
@@ -315,6 +346,7 @@ class Captions(CaptionBook):
         """See whether captions in hand are still as they were when the list was kept."""
         if changes is None and self._store.table is not self._table:
             self._table = self._store.table
+            self._rows_are_new = True
             if self._docs:
                 self._look_soon()
 
@@ -351,6 +383,10 @@ class Captions(CaptionBook):
         if self._keep_timer is None:
             loop = asyncio.get_running_loop()
             self._keep_timer = loop.call_later(delay, self._keep_due)
+        if self._net is None:
+            self._net = threading.Timer(delay + STUCK_AFTER, self._keep_stuck)
+            self._net.daemon = True
+            self._net.start()
 
     def _keep_due(self) -> None:
         self._keep_timer = None

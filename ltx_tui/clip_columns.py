@@ -8,6 +8,7 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from engine.overview_types import CaptionState, OutputState, Row, StageState
+from engine.suspicion_types import SUSPICIOUS
 from engine.text import visible
 from ltx_tui.signs import UNICODE, Signs
 
@@ -31,10 +32,17 @@ _OUTPUTS: dict[OutputState, tuple[str, str, str]] = {
     OutputState.RUNNING: ("▶", ">", "primary"),
     OutputState.FAILED: ("✗", "x", "error"),
 }
+# Signs of scores, from each on.
+_SCORES: tuple[tuple[float, str, str, str], ...] = (
+    (0.8, "▲", "!", "error"),
+    (SUSPICIOUS, "△", "?", "warning"),
+    (0.0, "·", ".", "quiet"),
+)
 
 # For terminals that cannot write them; each as wide as before.
 _PLAIN = str.maketrans({"…": "~", "—": "-", "–": "-", "×": "x"})
 _LEAST_NAME = 14
+_LEAST_REASON = 16
 _GAP = 2
 
 
@@ -86,23 +94,55 @@ _STEPS = (
     ("name", 60),
     ("outputs", 64),
 )
-_ELASTIC = frozenset({"name", "outputs"})
-_ORDER = ("name", "length", "size", "fps", "audio", "bucket", "caption", "outputs")
+_SCORED = (*_STEPS[:6], ("suspicion", 6), *_STEPS[6:])
+# While one goes through them from the worst on, the reasons matter most.
+_REVIEW = (
+    ("suspicion", 6),
+    ("length", 7),
+    ("name", 18),
+    ("suspicion", 36),
+    ("outputs", 9),
+    ("bucket", 11),
+    ("caption", 10),
+    ("suspicion", 44),
+    *_STEPS[4:],
+)
+_ELASTIC = frozenset({"name", "outputs", "suspicion"})
+_ORDER = ("name", "length", "size", "fps", "audio", "bucket", "caption", "suspicion", "outputs")
 _TITLES = {"length": "len", "caption": "✎", "outputs": "▣"}
 _RIGHT = frozenset({"length", "size", "fps"})
 
 
-def layout(width: int, how: Signs = UNICODE) -> Layout:
+def layout(
+    width: int,
+    how: Signs = UNICODE,
+    buckets: Sequence[str] = (),
+    *,
+    sort: str = "",
+    is_scored: bool = False,
+) -> Layout:
     """Return the columns for a list of some width.
 
     Caption and outputs are always there, as signs at least: words come when there is room.
+
+    Args:
+        width: Of the list, in columns of the terminal.
+        how: The signs.
+        buckets: The names that the bucket column must have room for.
+        sort: The column that is sorted by.
+        is_scored: Whether it is known how suspicious captions are.
     """
+    steps = _REVIEW if sort == "suspicion" else _SCORED if is_scored else _STEPS
+    needs = {"bucket": max(map(len, buckets), default=0)}
     widths = {"name": _LEAST_NAME, "caption": 1, "outputs": 1}
     left = width - 2 - sum(widths.values()) - _GAP * (len(widths) - 1)
-    for name, wanted in _STEPS:
+    for name, usual in steps:
+        wanted = max(usual, needs.get(name, 0))
         more = wanted - widths[name] if name in widths else wanted + _GAP
+        if more <= 0:
+            continue
         if more > left:
-            if name not in _ELASTIC or widths[name] == 1:
+            if name not in _ELASTIC or widths.get(name, 1) == 1:
                 continue
             more = max(0, left)
         widths[name] = widths[name] + more if name in widths else wanted
@@ -121,6 +161,8 @@ def _title(name: str, width: int, how: Signs) -> str:
         return name
     if name in ("caption", "outputs") and how is not UNICODE:
         return name[0]
+    if name == "suspicion":
+        return name if width > len(name) else "susp"
     return _TITLES.get(name, name)
 
 
@@ -140,6 +182,8 @@ def _cells(row: Row, column: Column, how: Signs) -> list[Part]:
         if worst is None:
             return [(" " * column.width, "")]
         return _state(output_sign(worst.state, how), worst.state, reason(row, worst), column.width)
+    if column.name == "suspicion":
+        return _suspicion(row, column.width, how)
     text, role = _value(row, column.name)
     text = set_cell_size(text, column.width) if cell_len(text) > column.width else text
     pad = " " * (column.width - cell_len(text))
@@ -168,6 +212,28 @@ def output_sign(state: OutputState, how: Signs = UNICODE) -> Part:
     """Return the sign of an output's state and its colour."""
     sign, plain, role = _OUTPUTS[state]
     return sign if how is UNICODE else plain, role
+
+
+def suspicion_sign(score: float, how: Signs = UNICODE) -> Part:
+    """Return the sign of a score and its colour."""
+    sign, plain, role = next(one[1:] for one in _SCORES if score >= one[0])
+    return sign if how is UNICODE else plain, role
+
+
+def _suspicion(row: Row, width: int, how: Signs) -> list[Part]:
+    """Return sign and number, and as much of the weightiest reason as fits."""
+    if row.suspicion is None:
+        return [(" " * width, "")]
+    sign, role = suspicion_sign(row.suspicion, how)
+    number, room = f" {row.suspicion:.2f}", width - 6 - 1
+    why = ""
+    if row.doubts and room > 0:
+        first = row.doubts[0]
+        why = shortened(first.text, room) if room >= _LEAST_REASON else first.kind
+    if cell_len(why) > room:
+        why = ""
+    text = f"{number} {why}" if why else number
+    return [(sign, role), (set_cell_size(text, width - 1), role if role == "quiet" else "")]
 
 
 def legend(how: Signs = UNICODE) -> list[tuple[Part, str]]:

@@ -30,7 +30,11 @@ def fault_words(store: Store) -> tuple[str, ...]:
     if store.fault is None:
         return ()
     error = store.fault.to_error()
-    words = (error.headline, error.remedy, "F5 tries again")
+    remedy = error.remedy
+    dataset = store.project.dataset_path
+    if str(error.file) == str(dataset) and not dataset.exists():
+        remedy = "put it there, or name another one: dataset.path in the settings, f2"
+    words = (error.headline, remedy, "f5 tries again")
     return tuple(visible(one) for one in words if one)
 
 
@@ -47,5 +51,5 @@ def empty_words(store: Store) -> tuple[str, ...]:
     if store.is_loading:
         return (f"Reading {dataset} …",)
     if store.overview.whole:
-        return (f"{dataset} has no clips yet", "add rows to it, then press F5")
+        return (f"{dataset} has no clips yet", "add rows to it, then press f5")
     return ()

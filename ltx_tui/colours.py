@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.segment import Segment
 from rich.style import Style
+from textual.filter import LineFilter
 from textual.theme import Theme as TextualTheme
 
 from ltx_tui.themes import Theme
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.color import Color
 
 # A sign and a word say how something stands; the colour only underlines it.
 ROLES = ("primary", "secondary", "accent", "success", "warning", "error", "foreground", "quiet")
@@ -35,6 +39,30 @@ def style(app: App[Any], role: str, *, bold: bool = False, dim: bool = False) ->
         return Style(bold=bold or None, dim=True)
     colour = getattr(app.current_theme, role) or app.current_theme.primary
     return Style(color=rich_colour(colour), bold=bold or None, dim=dim or None)
+
+
+class Colourless(LineFilter):
+    """Takes all colours away for NO_COLOR; what had a background of its own is reversed.
+
+    Textual's own makes greys of them, which run together where a terminal has few colours. To be
+    used with the theme of the terminal's own colours, in which only a cursor has a background.
+    """
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002
+        """Return segments without colours."""
+        return [
+            Segment(text, _colourless(style) if style is not None else None, control)
+            for text, style, control in segments
+        ]
+
+
+@lru_cache(1024)
+def _colourless(style: Style) -> Style:
+    ground = style.bgcolor
+    is_raised = ground is not None and not ground.is_default
+    return style.without_color + Style(
+        color="default", bgcolor="default", reverse=True if is_raised else None
+    )
 
 
 def rich_colour(colour: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ltx_tui.commands import Command
+from ltx_tui.command import Command
 
 COMMANDS: tuple[Command, ...] = (
     # Everywhere
@@ -19,7 +19,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(id="app.theme", title="Change the theme"),
     Command(id="app.quit", title="Leave; the work goes on", keys=("ctrl+q",), footer="leave"),
     # Workbench: panes and jobs
-    Command(id="workbench.clips", title="Go to the clips", keys=("1",)),
+    Command(id="workbench.clips", title="Go to the clips", keys=("1", "escape")),
     Command(id="workbench.caption", title="Go to details and caption", keys=("2",)),
     Command(id="workbench.buckets", title="Go to the buckets", keys=("3",)),
     Command(id="workbench.jobs", title="Go to jobs and memory", keys=("4",)),
@@ -41,6 +41,13 @@ COMMANDS: tuple[Command, ...] = (
     Command(id="workbench.retry", title="Try failed clips again", cli="ltx-tui retry"),
     Command(
         id="workbench.frames", title="Frames: what the model sees", keys=("v",), footer="frames"
+    ),
+    Command(
+        id="workbench.doctor",
+        title="Doctor: what would spoil the training",
+        keys=("D",),
+        footer="doctor",
+        cli="ltx-tui doctor",
     ),
     Command(id="workbench.refresh", title="Read dataset and outputs again", keys=("f5",)),
     # Clip list
@@ -67,6 +74,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(id="clips.copy", title="Copy the path", keys=("y",)),
     Command(id="clips.next-unreviewed", title="Next caption to review", keys=("n",)),
     Command(id="clips.previous-unreviewed", title="Previous caption to review", keys=("N",)),
+    Command(
+        id="clips.review-worst",
+        title="Review the most suspicious caption",
+        keys=("w",),
+        help="Sorts by suspicion; n then goes on to the next.",
+    ),
     # Details
     Command(id="details.copy", title="Copy the details", keys=("y",)),
     # Caption editor
@@ -189,16 +202,114 @@ COMMANDS: tuple[Command, ...] = (
     Command(id="frames.close", title="Back", keys=("escape", "v"), footer="back"),
     Command(id="frames.next", title="Next clip", keys=("j", "down"), footer="next"),
     Command(id="frames.previous", title="Previous clip", keys=("k", "up")),
-    Command(id="frames.more", title="More frames", keys=("plus", "equals_sign")),
-    Command(id="frames.fewer", title="Fewer frames", keys=("minus",)),
     Command(id="frames.decoded", title="Source beside decoded", keys=("d",), footer="decoded"),
-    Command(id="frames.graphics", title="Blocks, kitty or sixel", keys=("i",)),
+    Command(
+        id="frames.canny",
+        title="Canny edges beside the frames",
+        keys=("c",),
+        help="What compute-reference would draw.",
+        footer="edges",
+        cli="ltx-tui compute-reference --low --high",
+    ),
+    Command(
+        id="frames.frame-on",
+        title="Next frame",
+        keys=("right",),
+        help="The frame at the cursor is shown large; the cursor stands on the line of time.",
+    ),
+    Command(id="frames.frame-back", title="Previous frame", keys=("left",)),
+    Command(id="frames.second-on", title="A second on", keys=("full_stop", "shift+right")),
+    Command(id="frames.second-back", title="A second back", keys=("comma", "shift+left")),
+    Command(id="frames.begin", title="First frame", keys=("home",)),
+    Command(id="frames.end", title="Last frame", keys=("end",)),
+    Command(id="frames.large", title="Large picture of the cursor's frame", keys=("enter",)),
+    Command(
+        id="frames.in-point",
+        title="The window begins at the cursor",
+        keys=("left_square_bracket",),
+        help="A window is the part of the clip that this row of the dataset keeps.",
+        footer="in",
+    ),
+    Command(
+        id="frames.out-point",
+        title="The window ends with the cursor's frame",
+        keys=("right_square_bracket",),
+        footer="out",
+    ),
+    Command(
+        id="frames.write",
+        title="Write the window into the clip's row",
+        keys=("w",),
+        footer="write",
+    ),
+    Command(
+        id="frames.add",
+        title="Write the window into a row of its own",
+        keys=("W",),
+        help="A copy of the clip's row, caption included, to be reviewed.",
+    ),
+    Command(
+        id="frames.remove",
+        title="Forget the points, or take the window away",
+        keys=("backspace", "delete"),
+        help="Takes its row out of the dataset where the clip has others; asks before.",
+    ),
+    Command(id="frames.low-down", title="Lower low threshold", keys=("less_than_sign",)),
+    Command(id="frames.low-up", title="Higher low threshold", keys=("greater_than_sign",)),
+    Command(id="frames.high-down", title="Lower high threshold", keys=("left_curly_bracket",)),
+    Command(id="frames.high-up", title="Higher high threshold", keys=("right_curly_bracket",)),
+    Command(id="frames.more", title="More frames", keys=("plus", "equals_sign"), footer="more"),
+    Command(id="frames.fewer", title="Fewer frames", keys=("minus",)),
+    Command(
+        id="frames.graphics",
+        title="Blocks, kitty or sixel",
+        keys=("i",),
+        help="Sharper pictures, in terminals that can draw them.",
+        footer="pictures",
+    ),
     # Plan
     Command(id="plan.close", title="Back", keys=("escape",), footer="back"),
     Command(id="plan.run", title="Run it", keys=("enter",), footer="run"),
     Command(
         id="plan.marked", title="Only the marked clips, or all", keys=("s",), footer="only marked"
     ),
+    # Doctor
+    Command(id="doctor.close", title="Back", keys=("escape", "D"), footer="back"),
+    Command(id="doctor.show", title="Go to the clip", keys=("enter",), footer="clip"),
+    Command(
+        id="doctor.fix",
+        title="Fix this one: a proxy beside the clip",
+        keys=("f", "x"),
+        footer="fix",
+        cli="ltx-tui doctor --fix CODE --clip NAME",
+    ),
+    Command(
+        id="doctor.fix-all",
+        title="Fix all of this kind that are shown",
+        keys=("F",),
+        footer="fix all",
+        cli="ltx-tui doctor --fix CODE",
+    ),
+    Command(
+        id="doctor.undo",
+        title="Undo fixes: the clips themselves again",
+        keys=("u",),
+        footer="undo",
+        cli="ltx-tui doctor --undo-fixes",
+    ),
+    Command(
+        id="doctor.group",
+        title="Group by kind of finding, or by clip",
+        keys=("s",),
+        footer="by kind/clip",
+    ),
+    Command(
+        id="doctor.find", title="Show only what has some words", keys=("slash",), footer="find"
+    ),
+    Command(id="doctor.down", title="Next finding", keys=("j", "down")),
+    Command(id="doctor.up", title="Previous finding", keys=("k", "up")),
+    Command(id="doctor.look", title="Look again", keys=("f5",)),
+    Command(id="doctor.stop", title="Stop looking or fixing; what is done stays", keys=("c",)),
     # Log
     Command(id="log.close", title="Back", keys=("escape", "f4"), footer="back"),
     Command(id="log.source", title="Worker, encoders, or all", keys=("s",), footer="source"),

@@ -14,68 +14,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-import msgspec
 from textual.binding import Binding
 from textual.dom import DOMNode
 
 from engine.errors import LtxError
-
-Scope = Literal[
-    "app",
-    "workbench",
-    "clips",
-    "details",
-    "caption",
-    "buckets",
-    "jobs",
-    "frames",
-    "plan",
-    "log",
-    "settings",
-    "list",
-    "replace",
-    "versions",
-    "conflict",
-]
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the user can do.
-
-    Attributes:
-        id: "scope.name"; also the name under which its keys can be changed.
-        title: In the palette and the help, such as "Mark the clip".
-        keys: Textual key names, the first is shown; empty for the palette alone. None is one
-            that tmux or a terminal takes or cannot tell: see STYLE's list.
-        help: A sentence more; empty where the title says it all.
-        footer: A short word for the footer; empty to leave it out.
-        cli: The command line that does the same; empty where there is none.
-    """
-
-    id: str
-    title: str
-    keys: tuple[str, ...] = ()
-    help: str = ""
-    footer: str = ""
-    cli: str = ""
-
-    @property
-    def scope(self) -> str:
-        """What it belongs to: the part before the dot."""
-        return self.id.partition(".")[0]
-
-    @property
-    def method(self) -> str:
-        """The name of the method that does it."""
-        return "do_" + self.id.partition(".")[2].replace("-", "_")
+from ltx_tui.command import Command
+from ltx_tui.command_list import COMMANDS
 
 
 def commands(scope: str = "") -> tuple[Command, ...]:
     """Return all commands, or those of a scope, in the order of the help."""
-    from ltx_tui.command_list import COMMANDS  # it imports this module
-
     return tuple(one for one in COMMANDS if not scope or one.scope == scope)
 
 
@@ -100,6 +50,8 @@ def bindings(scope: str) -> list[Binding]:
             one.footer or one.title,
             id=one.id,
             show=bool(one.footer),
+            # Over a dialog, too, which hides all other commands.
+            priority=one.id == "app.quit",
         )
         for one in commands(scope)
         if one.keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import msgspec
 
 from engine.errors import UsageError
 from engine.files import atomic_write
+from engine.text import guessed
 
 Graphics = Literal["blocks", "kitty", "sixel"]
 
@@ -59,7 +59,10 @@ def load_config(file: Path | None = None) -> Config:
     for name in data:
         if name not in _NAMES:
             raise UsageError(
-                "unknown key", file=file, column=name, remedy=suggestion(name, _NAMES, "keys")
+                "unknown key",
+                file=file,
+                column=name,
+                remedy=guessed(name, _NAMES, otherwise="keys:"),
             )
     try:
         config = msgspec.convert(data, Config)
@@ -90,12 +93,6 @@ def save_theme(name: str, file: Path | None = None) -> None:
     document = tomlkit.parse(file.read_text("utf-8") if file.exists() else "")
     document["theme"] = name
     atomic_write(file, tomlkit.dumps(document).encode())
-
-
-def suggestion(name: str, known: tuple[str, ...], what: str) -> str:
-    """Return "did you mean …?", or all that is known where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"{what}: {', '.join(known)}"
 
 
 def _read(file: Path) -> dict[str, object]:

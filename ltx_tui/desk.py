@@ -11,6 +11,8 @@ from ltx_tui.store import Store
 if TYPE_CHECKING:
     from engine.worker.protocol import News
     from ltx_tui.captions import Captions
+    from ltx_tui.checkup import Checkup, Told
+    from ltx_tui.scores import Scoring
     from ltx_tui.watch import Watcher
 
 
@@ -29,6 +31,8 @@ class Desk:
         self.store.open_cache()
         self._watcher: Watcher | None = None
         self._captions: Captions | None = None
+        self._checkup: Checkup | None = None
+        self._scoring: Scoring | None = None
 
     @property
     def watcher(self) -> Watcher:
@@ -48,6 +52,29 @@ class Desk:
             self._captions = Captions(self.project, self.store)
         return self._captions
 
+    @property
+    def checkup(self) -> Checkup:
+        """What the doctor knows of the clips."""
+        if self._checkup is None:
+            from ltx_tui.checkup import Checkup
+
+            self._checkup = Checkup(self.project, save=self.captions.save)
+            self._checkup.subscribe(self._found)
+        return self._checkup
+
+    @property
+    def scoring(self) -> Scoring:
+        """Who has captions scored."""
+        if self._scoring is None:
+            from ltx_tui.scores import Scoring
+
+            self._scoring = Scoring(self.store)
+        return self._scoring
+
+    def _found(self, what: Told) -> None:
+        if what == "findings":
+            self.store.take_findings(self.checkup.findings)
+
     async def begin(self) -> None:
         """Listen to the worker, take up drafts, look at the dataset again; ends when that is done.
 
@@ -56,7 +83,10 @@ class Desk:
         self.watcher.hear(self._hear)
         self.watcher.start()
         await self.captions.start()
+        await self.scoring.load()
         await self.store.load()
+        await self.checkup.load()
+        await self.scoring.begin()
 
     def _hear(self, news: tuple[News, ...]) -> None:
         for one in news:
@@ -68,6 +98,7 @@ class Desk:
         self.store.project = project
         self.watcher.use(project)
         self.captions.project = project
+        self.checkup.project = project
         await self.store.load()
 
     def keep_now(self) -> None:
@@ -78,6 +109,10 @@ class Desk:
     async def close(self) -> None:
         """Save captions and stop listening; what runs goes on."""
         ends = [self.store.close()]
+        if self._scoring is not None:
+            ends.append(self._scoring.close())
+        if self._checkup is not None:
+            ends.append(self._checkup.close())
         if self._captions is not None:
             ends.append(self._captions.close())
         if self._watcher is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,8 +16,11 @@ from engine.overview_types import Made, OutputState, Row, StageState
 from engine.precompute.plan_types import Outlook
 from engine.project import Project
 from engine.text import plural, visible
-from ltx_tui.clip_columns import Part, length, output_sign
+from ltx_tui.clip_columns import Part, length, output_sign, suspicion_sign
 from ltx_tui.signs import UNICODE, Signs
+
+if TYPE_CHECKING:
+    from engine.health_types import Finding, Severity
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -36,7 +40,11 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 def details(
-    row: Row, project: Project, outlooks: tuple[Outlook, ...] = (), how: Signs = UNICODE
+    row: Row,
+    project: Project,
+    outlooks: tuple[Outlook, ...] = (),
+    how: Signs = UNICODE,
+    findings: Iterable[Finding] = (),
 ) -> list[Detail]:
     """Return all that is known of a clip.
 
@@ -45,11 +53,14 @@ def details(
         project: The settings, for the crop.
         outlooks: What memory a run would take.
         how: The signs.
+        findings: What the doctor found in it.
     """
     return [
         Detail("file", visible(row.media or row.name)),
         *_media(row, how),
         *(Detail("⚠" if how is UNICODE else "!", one, ("", "warning")) for one in row.warnings),
+        *(line for one in _unsaid(row, findings) for line in _finding(one, how)),
+        *_suspicion(row, how),
         *_reference(row),
         *_bucket(row, project, how),
         *_forecast(row, outlooks),
@@ -73,6 +84,41 @@ def _media(row: Row, how: Signs) -> Iterator[Detail]:
     yield Detail("media", "  ".join(facts))
     if row.codec:
         yield Detail("", row.codec)
+
+
+def _unsaid(row: Row, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield what neither the warnings nor the outputs of a clip say."""
+    said = "\n".join((*row.warnings, *(one.reason for one in row.stages)))
+    return (one for one in findings if one.text not in said)
+
+
+def _finding(one: Finding, how: Signs) -> Iterator[Detail]:
+    sign, role = finding_sign(one.severity, how)
+    yield Detail("doctor", visible(one.text), (f"{sign} ", role))
+    if one.remedy:
+        yield Detail("", f"{how.arrow} {visible(one.remedy)}")
+    if one.fix:
+        yield Detail("", f"{how.arrow} the doctor can write a proxy {one.fix}")
+
+
+def finding_sign(severity: Severity, how: Signs) -> Part:
+    """Return the sign of a finding, with its colour."""
+    signs = {
+        "error": (how.failed, "error"),
+        "warning": (how.warning, "warning"),
+        "note": (how.waiting, "primary"),
+    }
+    return signs[severity]
+
+
+def _suspicion(row: Row, how: Signs) -> Iterator[Detail]:
+    if row.suspicion is None or not row.doubts:
+        return
+    sign, role = suspicion_sign(row.suspicion, how)
+    yield Detail("suspicion", f"{row.suspicion:.2f} of 1", (f"{sign} ", role))
+    for doubt in row.doubts:
+        yield Detail("", doubt.text)
+        yield Detail("", f"{how.arrow} {doubt.remedy}", is_quiet=True)
 
 
 def _reference(row: Row) -> Iterator[Detail]:

@@ -39,7 +39,13 @@ class Disguise:
     def real(self, shown: str) -> str:
         """Return the text behind what the editor has."""
         text = shown.translate({ord(sign): c for sign, c in self._letters.items()})
-        return text.replace("\n", "\r\n") if self._newline == "\r\n" else text
+        return self.ended(text)
+
+    def ended(self, text: str) -> str:
+        """Return a text whose lines end as those that the text began with."""
+        if self._newline == "\n":
+            return text
+        return text.replace("\r\n", "\n").replace("\n", "\r\n")
 
 
 def plain(text: str) -> str:

@@ -13,14 +13,15 @@ import msgspec
 from engine.overview_file import CAPTIONS, OUTPUTS, WORST, Text, folded
 from engine.overview_types import CaptionState, OutputState
 from engine.precompute.layout import Stage
-from ltx_tui.filters import (
+from engine.suspicion_types import KINDS
+from engine.text import guessed
+from ltx_tui.filter_types import (
     CAPTION_WORDS,
     STATE_WORDS,
     FilterError,
     Rows,
     Searched,
     Select,
-    guess,
 )
 
 STAGES = tuple(stage.value for stage in Stage)
@@ -38,7 +39,7 @@ _NUMBER = re.compile(r"(>=|<=|>|<|=)?\s*(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECA
 _SIZE = re.compile(r"(>=|<=|>|<|=)?(\d+)[x×](\d+)", re.IGNORECASE)
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
 # A length that is shown as 6.2 s is found by dur:6.2, and 23.976 by fps:23.98.
-_SLACK = {"dur": 0.05, "fps": 0.005, "frames": 0.0}
+_SLACK = {"dur": 0.05, "fps": 0.005, "frames": 0.0, "suspicion": 0.005}
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +192,7 @@ def _number(key: str, column: str, units: dict[str, float]) -> Callable[[str, in
         wanted, slack = float(match[2]) * units[match[3].lower()], _SLACK[key]
 
         def select(store: Searched, rows: Rows) -> Rows:
-            values = getattr(store.table, column)
+            values = operator.attrgetter(column)(store.table)
             if compare is operator.eq:
                 return [row for row in rows if abs(values[row] - wanted) <= slack]
             return [row for row in rows if compare(values[row], wanted)]
@@ -199,6 +200,29 @@ def _number(key: str, column: str, units: dict[str, float]) -> Callable[[str, in
         return select
 
     return make
+
+
+def _suspicion(value: str, place: int) -> Select:
+    """Return the condition on the score of the caption; one without a score is never meant."""
+    compare = _number("suspicion", "scores.values", {"": 1.0})(value, place)
+
+    def select(store: Searched, rows: Rows) -> Rows:
+        scores = store.table.scores
+        if scores is None:
+            return []
+        return [row for row in compare(store, rows) if scores.values[row] >= 0]
+
+    return select
+
+
+def _reason(value: str, place: int) -> Select:
+    kind = KINDS[KINDS.index(_one_of(value, KINDS, place))]
+
+    def select(store: Searched, rows: Rows) -> Rows:
+        scores = store.table.scores
+        return [row for row in rows if scores.has(row, kind)] if scores is not None else []
+
+    return select
 
 
 def _size(value: str, place: int) -> Select:
@@ -236,7 +260,9 @@ def _one_of(
     """Return a value in lower case, if it is one of those that there are."""
     wanted = value.lower()
     if wanted not in (accepted or words):
-        raise FilterError(f"{value!r} is none of its values", place, guess(wanted, words))
+        raise FilterError(
+            f"{value!r} is none of its values", place, guessed(wanted, words, otherwise="use")
+        )
     return wanted
 
 
@@ -280,6 +306,15 @@ KEYS: dict[str, Key] = {
         values=("yes", "no"),
     ),
     "warn": Key(make=_warnings, help="has a warning, or one that says so", example="warn:audio"),
+    "suspicion": Key(
+        make=_suspicion, help="how suspicious the caption is; short: sus", example="suspicion:>0.5"
+    ),
+    "reason": Key(
+        make=_reason,
+        help="what there is against the caption",
+        example="reason:speech",
+        values=KINDS,
+    ),
     "why": Key(make=_text("reasons"), help="why an output is not fresh", example="why:caption"),
     "marked": Key(
         make=_yes(lambda store, row: store.table.names[row] in store.marked),
@@ -288,6 +323,9 @@ KEYS: dict[str, Key] = {
         values=("yes", "no"),
     ),
 }
+
+# Other words for keys.
+SHORT = {"sus": "suspicion"}
 
 
 def completions(text: str, place: int, buckets: Sequence[str] = ()) -> list[str]:

@@ -7,57 +7,13 @@ commas, of which one must hold, and a `-` before a term turns it around.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence, Set
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 
-from engine.overview_file import Table, Text
-from engine.overview_types import CaptionState, OutputState
-
-
-class FilterError(Exception):
-    """A filter that cannot be understood.
-
-    Attributes:
-        message: What is wrong.
-        position: Where in the text, from 0.
-        hint: What may have been meant; may be empty.
-    """
-
-    def __init__(self, message: str, position: int, hint: str = "") -> None:
-        super().__init__(message, position, hint)
-        self.message = message
-        self.position = position
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return f"{self.message} — {self.hint}" if self.hint else self.message
-
-
-class Searched(Protocol):
-    """What a filter looks at: a table with what has changed since it was made."""
-
-    @property
-    def table(self) -> Table:
-        """The columns."""
-
-    @property
-    def marked(self) -> Set[str]:
-        """The names of the marked rows."""
-
-    @property
-    def folded_names(self) -> Sequence[str]:
-        """The names in lower case."""
-
-    def search(self, where: Text, text: str) -> Set[int]:
-        """Return the rows whose text has `text`."""
-
-
-Rows = Sequence[int]
-Select = Callable[[Searched, Rows], Rows]
-"""Returns those of the rows that it holds for, in their order."""
+from engine.text import guessed
+from ltx_tui.filter_keys import KEYS, SHORT, STAGES, stage_state, word
+from ltx_tui.filter_types import FilterError, Rows, Searched, Select
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -129,8 +85,8 @@ def _token(text: str, start: int) -> tuple[Token, int]:
     while colon < len(text) and (text[colon].isalnum() or text[colon] in "._"):
         colon += 1
     if colon == key or colon >= len(text) or text[colon] != ":":
-        word, end = _value(text, place, "")
-        return Token(start, negated, "", ((word, place),)), end
+        value, end = _value(text, place, "")
+        return Token(start, negated, "", ((value, place),)), end
     values, place = [], colon + 1
     while True:
         value, end = _value(text, place, ",")
@@ -162,12 +118,10 @@ def _value(text: str, place: int, stops: str) -> tuple[str, int]:
 
 
 def _term(token: Token) -> Select:
-    from ltx_tui.filter_keys import KEYS, word  # it imports this module
-
     if not token.key:
         selects = [word(token.values[0][0])]
     else:
-        make = KEYS.get(token.key)
+        make = KEYS.get(SHORT.get(token.key, token.key))
         if make is None and "." in token.key:
             # stage:latents.failed can also be written latents.failed, but not with another value.
             raise _unknown(token)
@@ -181,33 +135,22 @@ def _term(token: Token) -> Select:
 
 def _stage(token: Token, value: str, place: int) -> Select:
     """Return `latents:failed`, which is short for `stage:latents.failed`."""
-    from ltx_tui.filter_keys import STAGES, stage_state
-
     if token.key not in STAGES:
         raise _unknown(token)
     return stage_state(token.key, value, place)
 
 
 def _unknown(token: Token) -> FilterError:
-    from ltx_tui.filter_keys import KEYS, STAGES
-
     names = [*KEYS, *STAGES]
     return FilterError(
-        f"there is no key {token.key!r}", token.start + token.negated, guess(token.key, names)
+        f"there is no key {token.key!r}",
+        token.start + token.negated,
+        guessed(token.key, names, otherwise="use"),
     )
 
 
-def guess(text: str, names: Sequence[str]) -> str:
-    """Return "did you mean …?", or what there is."""
-    near = difflib.get_close_matches(text, names, n=1)
-    if not near:
-        near = [name for name in names if name.startswith(text)][:1]
-    return f"did you mean {near[0]}?" if near else f"use {', '.join(names)}"
-
-
 def _example(key: str) -> str:
-    from ltx_tui.filter_keys import KEYS
-
+    key = SHORT.get(key, key)
     return f"such as {KEYS[key].example}" if key in KEYS else ""
 
 
@@ -227,7 +170,3 @@ def _not(select: Select) -> Select:
         return [row for row in rows if row not in found]
 
     return negated
-
-
-CAPTION_WORDS = tuple(state.value for state in CaptionState)
-STATE_WORDS = tuple(state.value for state in OutputState)

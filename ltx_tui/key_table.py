@@ -16,17 +16,20 @@ BEGIN, END = "<!-- key-table -->", "<!-- end -->"
 
 
 def key_table() -> str:
-    """Return a table for each scope: keys, what they do, the command line that does the same."""
+    """Return a table for each scope: keys, what they do, their name, the command line for it.
+
+    The name is that under which `[keys]` of the user's configuration knows the command.
+    """
     parts = []
     for scope, name in SCOPE_NAMES.items():
         own = commands(scope)
         if not own:
             continue
-        rows = [f"**{name}**", "", "| keys | what | command line |", "|---|---|---|"]
+        rows = [f"**{name}**", "", "| keys | what | name | command line |", "|---|---|---|---|"]
         for one in own:
             keys = " ".join(f"`{shown(key)}`" for key in one.keys) or "palette"
             cli = f"`{one.cli}`" if one.cli else ""
-            rows.append(f"| {keys} | {one.title} | {cli} |")
+            rows.append(f"| {keys} | {one.title} | `{one.id}` | {cli} |")
         parts.append("\n".join(rows))
     return "\n\n".join(parts) + "\n"
 

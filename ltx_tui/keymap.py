@@ -13,8 +13,9 @@ from textual.keys import (
 )
 
 from engine.errors import UsageError
-from ltx_tui.commands import Command, commands
-from ltx_tui.config import suggestion
+from engine.text import guessed
+from ltx_tui.command import Command
+from ltx_tui.commands import commands
 
 _NAMED = (
     frozenset(key.value for key in Keys)
@@ -27,6 +28,8 @@ _UNSAFE = {
     "ctrl+i": "a terminal sends it as tab",
     "ctrl+m": "a terminal sends it as enter",
     "ctrl+h": "a terminal sends it as backspace",
+    "ctrl+[": "a terminal sends it as escape",
+    "ctrl+left_square_bracket": "a terminal sends it as escape",
     "ctrl+a": "it is a prefix of screen and tmux",
     "ctrl+b": "it is the prefix of tmux",
     "ctrl+enter": "tmux never delivers it",
@@ -42,6 +45,14 @@ _SIGNS = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
     "pagedown": "pgdn",
     "pageup": "pgup",
     "left": "←",
@@ -66,7 +77,7 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
                 "there is no such command",
                 file=file,
                 column=f"keys.{name}",
-                remedy=suggestion(name, ids, "commands"),
+                remedy=guessed(name, ids, otherwise="commands:"),
             )
         for key in split_keys(value):
             _check_key(key, name, file)
@@ -129,8 +140,7 @@ def _check_key(key: str, name: str, file: Path) -> None:
     *modifiers, last = key.split("+")
     known = len(last) == 1 or last in _NAMED or _long(last) in _NAMED
     if not known or any(one not in _MODIFIERS for one in modifiers):
-        every = tuple(sorted(_NAMED))
-        near = suggestion(last, every, "keys")
+        near = "" if known else guessed(last, sorted(_NAMED), otherwise="keys:")
         raise UsageError(
             f"there is no key {key!r}",
             file=file,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from engine.overview_file import CAPTIONS, OUTPUTS, Table, Text, folded
 from engine.overview_types import CaptionState, Made, OutputState, Row, StageState
 from ltx_tui.news import Change
+
+if TYPE_CHECKING:
+    from engine.suspicion_file import Scores
 
 _KEPT_ROWS = 256
 # Details of outputs that were made since the overview; the next overview has all of them.
@@ -65,7 +69,14 @@ class LiveRows:
         new = [one for stage in self.table.stages if (one := self._made.get((index, stage)))]
         names = {one.stage for one in new}
         made = (*(one for one in row.made if one.stage not in names), *new)
-        return msgspec.structs.replace(row, stages=tuple(stages), made=made)
+        scores = self.table.scores
+        return msgspec.structs.replace(
+            row,
+            stages=tuple(stages),
+            made=made,
+            suspicion=scores.value(index) if scores is not None else None,
+            doubts=scores.reasons(index) if scores is not None else (),
+        )
 
     def find(self, name: str) -> int | None:
         """Return the index of the first row with a name; None where there is none."""
@@ -142,8 +153,15 @@ class LiveRows:
         else:
             self._reasons.pop((index, state.stage), None)
 
+    def take_scores(self, scores: Scores) -> None:
+        """Take in how suspicious captions are."""
+        self.table.scores = scores
+        self._cache.clear()
+
     def inherit(self, before: LiveRows) -> None:
         """Take over, from the rows that were shown before, what no overview can know."""
+        if before.table.scores is not None:
+            self.take_scores(before.table.scores.of_rows(self.table.names))
         self.marked = {name for name in before.marked if name in self._index}
         for row in before._changed.values():
             mine = self.find(row.name)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.overview_types import Made, OutputState, StageState
+from engine.precompute.layout import Stage
 
 if TYPE_CHECKING:
     from engine.events import AnyEvent, ClipDone, ClipFailed, ClipStarted, InHand, Standing
     from engine.worker.protocol import News
+
+_WITH_OUTPUTS = frozenset(Stage)
 
 Find = Callable[[int, str], int | None]
 """Returns the index of the row that the dataset's row number and the clip's name tell."""
@@ -98,6 +101,8 @@ def _one(
     state: StageState,
     made: Made | None = None,
 ) -> Iterator[Change]:
+    if event.stage not in _WITH_OUTPUTS:
+        return  # a caption, which is seen when the dataset is read again
     index = find(event.row, event.clip)
     if index is not None:
         yield Change(index, event.stage, state, made)

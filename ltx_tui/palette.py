@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from ltx_tui.colours import style
-from ltx_tui.commands import Command
+from ltx_tui.command import Command
 from ltx_tui.keymap import all_shown
 from ltx_tui.scopes import SCOPE_NAMES
 from ltx_tui.widgets.lines import Lines

@@ -10,7 +10,7 @@ from engine.errors import ProjectError
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
 from ltx_tui.app import FAULT, Workbench
 from ltx_tui.config import load_config
-from ltx_tui.terminal import Guard
+from ltx_tui.terminal import Guard, draw_plainly
 
 
 def run_workbench(start: Path, *, mouse: bool | None = None) -> int:
@@ -26,6 +26,7 @@ def run_workbench(start: Path, *, mouse: bool | None = None) -> int:
     # What is made until the first picture stays for good: no need to look at it again and again.
     gc.disable()
     config = load_config()
+    draw_plainly()
     guard = Guard()
     app = Workbench(start, find_project_of(start), config=config)
     try:

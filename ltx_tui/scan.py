@@ -109,7 +109,7 @@ def _unexpected(child: Process) -> bytes:
         Fault(
             kind="EnvironmentFaultError",
             message=f"the program that looks at the clips ended with status {child.returncode}",
-            remedy="`ltx-tui logs` has the details; F5 tries again",
+            remedy="`ltx-tui logs` has the details; f5 tries again",
         )
     )
 

@@ -12,6 +12,7 @@ SCOPE_NAMES: dict[str, str] = {
     "jobs": "Jobs",
     "frames": "Frames",
     "plan": "Plan",
+    "doctor": "Doctor",
     "log": "Log",
     "settings": "Settings",
     "init": "A new project",

@@ -35,6 +35,15 @@ def _outputs(table: Table) -> Key:
     return lambda index: (-worst[index], index)
 
 
+def _suspicion(table: Table) -> Key:
+    # The worst first; those that were not scored come last.
+    scores = table.scores
+    if scores is None:
+        return lambda index: index
+    values = scores.values
+    return lambda index: (-values[index], index)
+
+
 def _plain(column: str) -> Callable[[Table], Key]:
     def make(table: Table) -> Key:
         values: Sequence[float] = getattr(table, column)
@@ -52,6 +61,7 @@ COLUMNS: dict[str, Callable[[Table], Key]] = {
     "bucket": _buckets,
     "caption": _plain("captions"),
     "outputs": _outputs,
+    "suspicion": _suspicion,
 }
 
 

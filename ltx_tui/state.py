@@ -23,9 +23,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reverse: Whether the order is turned around.
         scroll: First row of the clip list that is seen.
         pane: "clips", "caption", "buckets" or "jobs".
-        caret: (line, column) in the caption.
-        sections: Whether the caption is shown in sections.
-        graphics: How frames are drawn; empty as configured.
     """
 
     clip: str = ""
@@ -34,9 +31,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reverse: bool = False
     scroll: int = 0
     pane: str = "clips"
-    caret: tuple[int, int] = (0, 0)
-    sections: bool = True
-    graphics: str = ""
 
 
 def load_state(folder: Path) -> State:

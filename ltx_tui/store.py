@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,10 +16,14 @@ from engine.overview_types import Overview, Remark, Row
 from ltx_tui.filters import Filter, parse
 from ltx_tui.live_rows import LiveRows
 from ltx_tui.news import Change, changes_of
+from ltx_tui.row_view import RowView
 from ltx_tui.sorting import COLUMNS, in_order, key_of
 
 if TYPE_CHECKING:
+    from engine.errors import LtxError
+    from engine.health_types import Finding
     from engine.project import Project
+    from engine.suspicion_file import Scores
     from engine.worker.protocol import News
     from engine.worker.spec import Fault
 
@@ -44,6 +48,9 @@ class Store:
         is_stale: Whether what is shown was made from other files than there are now.
         scanned: (done, total) of the media while they are probed; None before and after.
         fault: Why no overview could be made; None where all is well.
+        findings: What the doctor found last, by the names of clips.
+        caption_changes: How often captions may have changed so far.
+        scoring_fault: Why captions could not be scored; None where all is well.
     """
 
     def __init__(self, project: Project) -> None:
@@ -56,6 +63,9 @@ class Store:
         self.is_stale = False
         self.scanned: tuple[int, int] | None = None
         self.fault: Fault | None = None
+        self.findings: Mapping[str, Sequence[Finding]] = {}
+        self.caption_changes = 0
+        self.scoring_fault: LtxError | None = None
         self._live = LiveRows(table_of(Overview(rows=(), whole=False)))
         self._shown: Sequence[int] = range(0)
         self._unsettled: set[int] = set()
@@ -70,7 +80,7 @@ class Store:
     @property
     def rows(self) -> Sequence[Row]:
         """All rows, read one by one as they are looked at."""
-        return _Rows(self)
+        return RowView(self)
 
     @property
     def shown(self) -> Sequence[int]:
@@ -233,9 +243,36 @@ class Store:
         What the dataset file has is not touched; the next overview brings that.
         """
         index = self.find(name)
+        before = self.get(index).caption if index is not None else ""
         if index is not None and self._live.update(index, changes):
+            self.caption_changes += changes.get("caption", before) != before
             self._later(partial(_update_named, name, changes))
             self._touch([name])
+
+    def take_findings(self, findings: Iterable[Finding]) -> None:
+        """Take what the doctor found in the clips."""
+        by_clip: dict[str, list[Finding]] = {}
+        for one in findings:
+            by_clip.setdefault(one.clip, []).append(one)
+        self.findings = by_clip
+        self._tell(None)
+
+    def take_scores(self, scores: Scores, changed: Sequence[int]) -> None:
+        """Take in how suspicious captions are.
+
+        Args:
+            scores: Of the rows of a table.
+            changed: The rows of which they say something new.
+        """
+        before, names = self.table.scores, self.table.names
+        if scores.names is not names:  # another overview came meanwhile
+            scores = scores.of_rows(names)
+            changed = scores.differing(before)
+        self._live.take_scores(scores)
+        if self.filter.terms or self.sort:
+            self._unsettled.update(changed)
+        is_few = before is not None and len(changed) <= _FEW
+        self._tell(frozenset(names[row] for row in changed) if is_few else None)
 
     def apply(self, news: News) -> None:
         """Take in what the worker told: which clips run, are done, failed."""
@@ -281,6 +318,7 @@ class Store:
         for again in self._late:
             again(live)
         self._live = live
+        self.caption_changes += 1
         self._show()
 
     async def load(self) -> None:
@@ -352,29 +390,3 @@ def _take_named(name: str, change: Change, live: LiveRows) -> None:
     index = live.find(name)
     if index is not None:
         live.take(msgspec.structs.replace(change, index=index))
-
-
-class _Rows(Sequence[Row]):
-    """All rows of a store."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | Sequence[Row]:
-        """Return a row, or several."""
-        numbers = range(len(self))[index]
-        if isinstance(numbers, range):
-            return [self._store.get(number) for number in numbers]
-        return self._store.get(numbers)
-
-    def __iter__(self) -> Iterator[Row]:
-        return (self._store.get(number) for number in range(len(self)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import select
 import signal
@@ -12,12 +14,37 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import FrameType
 
+from rich.cells import cell_len
+
 # Kitty's keys off, mouse in all its forms off, focus reports and bracketed paste off, window
 # reports off, line wrap on, the main screen, a visible cursor, plain colours.
 _RESET = (
     "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?1004l"
     "\x1b[?2004l\x1b[?2048l\x1b[?2026l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
 )
+
+_PLAIN = {
+    **dict.fromkeys("─━┄╌—–", "-"),
+    **dict.fromkeys("│┃┆▌▐▎", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"),
+    **dict.fromkeys("▀▁▂▃▄▅▆▇█", "#"),
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”„", '"'),
+    "·": "-",
+    "…": "~",
+    "×": "x",
+    "≈": "~",
+    "▸": ">",
+    "◆": "*",
+    "°": "o",
+    "←": "<",
+    "→": ">",
+    "↑": "^",
+    "↓": "v",
+    "▲": "^",
+    "▼": "v",
+    "⚠": "!",
+}
 
 # What a terminal that does not take its output may cost at the end, in seconds.
 _PATIENCE = 3.0
@@ -30,6 +57,9 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
 
     Nothing moves by itself, and a terminal that is far away gets fewer frames.
     """
+    # A size that is said in the environment does not change with the window.
+    for name in ("COLUMNS", "LINES"):
+        environ.pop(name, None)
     environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if is_remote(environ):
@@ -39,6 +69,25 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
 def is_remote(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether every byte counts: over SSH, or inside tmux, where it may be SSH."""
     return bool(environ.get("SSH_CONNECTION") or environ.get("TMUX"))
+
+
+def draw_plainly() -> None:
+    """Have each sign that the terminal's encoding lacks drawn by one that looks like it.
+
+    Signs that carry a state are chosen by `ltx_tui.signs`; this is for frames, dots and dashes,
+    and for whatever captions and names have. All keep their width.
+    """
+    stream = sys.__stderr__  # where Textual draws
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("ltx-tui-plain", _plain)
+        stream.reconfigure(errors="ltx-tui-plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(one) or "?" * cell_len(one) for one in letters), error.end
 
 
 class Guard:
@@ -109,6 +158,15 @@ class Guard:
                 timer.cancel()
             for number, old in before.items():
                 signal.signal(number, old)
+
+
+def is_gone() -> bool:
+    """Whether the terminal is not there any more, so that reading and writing fail."""
+    poll = select.poll()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        poll.register(sys.__stdin__.fileno(), 0)  # type: ignore[union-attr]
+        return any(told & (select.POLLHUP | select.POLLERR) for _, told in poll.poll(0))
+    return False
 
 
 @contextlib.contextmanager

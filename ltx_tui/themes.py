@@ -15,6 +15,8 @@ import msgspec
 from engine.errors import EnvironmentFaultError, UsageError
 
 DEFAULT = "ltx-dark"
+# Of the 16 colours that the terminal itself has.
+ANSI = "ltx-ansi"
 VARIABLE = "LTX_TUI_THEME"
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from engine.precompute.layout import parse_stages
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
 from ltx_tui.cli.main import EXIT_CODES
@@ -37,6 +36,6 @@ def command(dataset: Path | None, stages: str | None, sample: int, **values: Any
     """
     project = session.read_project(dataset, opt.overrides(values) | opt.audio_override(values))
     engine = session.open_engine(project)
-    chosen = parse_stages(stages.split(",")) if stages else engine.default_stages
+    chosen = session.chosen_stages(stages, project) if stages else engine.default_stages
     session.require(project, chosen, buckets_given=values.get("video__buckets") is not None)
     return do(engine, engine.adopting(chosen, sample=sample), values)

@@ -94,9 +94,11 @@ def leave_quietly() -> int:
 def abandon_terminal() -> None:
     """Let all that is still printed go nowhere: the terminal is gone."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
-            os.dup2(nowhere, stream.fileno())
+    # Not those that Textual puts in their place, which have no file behind them.
+    for stream in (sys.__stdout__, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

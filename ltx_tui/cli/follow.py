@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STOPPING = "stopping after this clip; press Ctrl-C again to stop at once"
 STOPPING_NOW = "stopping now"
-STOPPED_EARLY = "stopped before anything was encoded"
+STOPPED_EARLY = "stopped before anything was done"
 DETACHED = "detached; the work goes on"
 
 # Seconds between two pictures, and between two looks at a job that waits.

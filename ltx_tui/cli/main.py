@@ -39,6 +39,9 @@ GROUPS = {
         "worker": "Stop the worker; the next command goes on.",
     },
     "As the original scripts": {
+        "split-scenes": "Find the scenes of long videos, and cut them.",
+        "caption-videos": "Caption clips, by a model here or a service.",
+        "compute-reference": "Make reference videos, such as Canny edges.",
         "process-dataset": "Encode captions, videos and sound into .precomputed/.",
         "process-videos": "Encode videos (and sound) only.",
         "process-captions": "Encode captions only.",
@@ -77,6 +80,8 @@ class LazyGroup(click.Group):
 
             return "workbench", workbench.command, args
         if name not in COMMANDS and not name.startswith("-"):
+            if "/" in name or "." in name:
+                raise click.UsageError(f"there is no file or folder {name!r}", ctx)
             near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
             guess = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"there is no command {name!r}{guess}", ctx)

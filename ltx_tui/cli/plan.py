@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.precompute.layout import Stage, parse_stages
+from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Plan
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
@@ -37,7 +37,7 @@ def command(
     Nothing is encoded, moved or loaded. Takes the options of process-dataset.
     """
     project = session.read_project(dataset, opt.overrides(values) | opt.audio_override(values))
-    chosen = parse_stages(stages.split(",")) if stages else None
+    chosen = session.chosen_stages(stages, project) if stages else None
     plan = _plan(session.open_engine(project), chosen, overwrite=overwrite)
     if as_json:
         print_json(plan)

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from engine.precompute.layout import parse_stages
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.cli.session import read_project
+from ltx_tui.cli.session import chosen_stages, read_project
 from ltx_tui.cli.work import run_stages
 
 
@@ -37,5 +36,5 @@ def command(dataset: Path | None, stages: str | None, clips: tuple[str, ...], **
     DATASET is a .json, .jsonl or .csv file; without it, the project.toml here or above names it.
     """
     project = read_project(dataset, opt.overrides(values) | opt.audio_override(values))
-    chosen = parse_stages(stages.split(",")) if stages else None
+    chosen = chosen_stages(stages, project) if stages else None
     return run_stages(project, chosen, values, only=clips)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engine.errors import UsageError
-from engine.precompute.layout import Stage
+from engine.precompute.layout import Stage, parse_stages
 from engine.project import (
     PROJECT_FILE,
     STATE_FOLDER,
@@ -26,11 +26,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class MissingSettingError(UsageError):
+    """A key of project.toml that a job cannot do without is not set.
+
+    Attributes:
+        key: Its name.
+    """
+
+    def __init__(self, message: str, *, remedy: str, key: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.key = key
+
+
 def open_engine(project: Project, folders: Mapping[Stage, Path] | None = None) -> Engine:
     """Return an engine; tests put another one in its place."""
     from engine.client import Engine  # loads FFmpeg, which --help can do without
 
     return Engine(project, folders=folders)
+
+
+def chosen_stages(names: str, project: Project) -> tuple[Stage, ...]:
+    """Return the stages of a --stages option; "decode" is that of what the project encodes.
+
+    Raises:
+        UsageError: One is unknown.
+    """
+    return parse_stages(
+        names.split(","),
+        audio=project.audio.enabled,
+        references=bool(project.dataset.reference_column),
+    )
 
 
 def read_project(dataset: Path | None, values: Mapping[str, object]) -> Project:
@@ -120,7 +145,8 @@ def require(project: Project, stages: Sequence[Stage], *, buckets_given: bool = 
         buckets_given: Whether an option gave buckets.
 
     Raises:
-        UsageError: A model or the buckets are missing; the remedy says both ways to give them.
+        MissingSettingError: A model or the buckets; the remedy says both ways to give them.
+        UsageError: Two settings do not go together.
     """
     video = {Stage.LATENTS, Stage.REFERENCE_LATENTS} & set(stages)
     if video and project.file is None and not buckets_given:
@@ -146,8 +172,9 @@ def require(project: Project, stages: Sequence[Stage], *, buckets_given: bool = 
         )
 
 
-def _missing(what: str, option: str, key: str) -> UsageError:
-    return UsageError(
+def _missing(what: str, option: str, key: str) -> MissingSettingError:
+    return MissingSettingError(
         f"no {what} {'are' if what.endswith('s') else 'is'} given",
         remedy=f"add {option}, or set {key} in {PROJECT_FILE}",
+        key=key,
     )

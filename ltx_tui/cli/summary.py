@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 
 from engine.events import ClipFailed, JobDone
+from engine.precompute.layout import CAPTIONS
 from engine.text import listed, plural, visible
 from ltx_tui.cli.console import duration, glyph, text
 from ltx_tui.cli.progress import stage_name
@@ -22,7 +23,9 @@ def print_summary(console: Console, end: JobDone) -> None:
     if end.failures:
         console.print()
         head = f"{glyph(console, 'error')} {plural(clips(end.failures), 'clip')} failed"
-        console.print(text(f"{head}, and not used for training:", "error"))
+        has_outputs = any(one.stage != CAPTIONS for one in end.failures)
+        what = ", and not used for training:" if has_outputs else ", and left without a caption:"
+        console.print(text(head + what, "error"))
         print_failures(console, end.failures)
         console.print()
     console.print(text(headline(console, end), _style(end)))

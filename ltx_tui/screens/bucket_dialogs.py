@@ -20,6 +20,7 @@ from engine.project import Project
 from engine.text import plural
 from ltx_tui.bucket_counts import Shape, Stock, changed, check_scale, move_words
 from ltx_tui.colours import style
+from ltx_tui.host import focus_now
 from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, hanging
 from ltx_tui.widgets.lines import Lines
@@ -86,7 +87,7 @@ class BucketDialog(ModalScreen[Bucket | None]):
     def on_mount(self) -> None:
         """Begin to type."""
         self._board.can_focus = False
-        self._input.focus()
+        focus_now(self._input)
         self.call_after_refresh(self._preview)
 
     def on_input_changed(self) -> None:
@@ -190,8 +191,7 @@ def preview(facts: Facts, after: Sequence[Bucket], new: Bucket | None, width: in
     if not total:
         lines.append(Text("  no clip moves", Style(dim=True)))
     else:
-        whose = "its" if total == 1 else "their"
-        words = f"{plural(total, 'clip moves', 'clips move')}, and {whose} outputs become stale:"
+        words = f"{plural(total, 'clip moves', 'clips move')}; outputs made before become stale:"
         lines += [Text(one) for one in hanging("  ", words, width)]
     ranked = move_words(moves, signs().arrow)
     lines += [Text(f"    {one}") for one in ranked[:_MOST]]
@@ -238,7 +238,7 @@ class OwnBucket(ModalScreen[str | None]):
         """Show the buckets."""
         self._board.show(self._items())
         self._board.styles.height = min(12, len(self._board.items))
-        self._board.focus()
+        focus_now(self._board)
 
     def _items(self) -> list[Item]:
         near = {choose(*shape, self._facts.buckets) for shape in self._shapes}

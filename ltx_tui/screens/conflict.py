@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from engine.text import visible
 from ltx_tui.caption_docs import Doc
+from ltx_tui.caption_status import written
 from ltx_tui.captions import Captions
 from ltx_tui.commands import Commanded
 from ltx_tui.screens.diff_text import diff_text
@@ -40,7 +41,7 @@ class ConflictScreen(Commanded, Screen[None]):
         theirs = clash.theirs if clash is not None else ""
         what = "its row is gone from" if is_gone else "it was also changed in"
         words = f"⚠ {self._doc.key.name} was edited here, and {what} the dataset file."
-        yield Static(Text(words), id="head")
+        yield Static(Text(written(words)), id="head")
         yield Static(Text("Mine (m)"), classes="title")
         yield self._text(Text(visible(self._doc.text, keep="\n")))
         yield Static(Text("Theirs (t)"), classes="title")

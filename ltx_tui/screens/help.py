@@ -129,7 +129,6 @@ class HelpScreen(ModalScreen[None]):
         Binding("ctrl+u,pageup", "page(-1)", show=False),
         Binding("g,home", "edge(False)", show=False),
         Binding("G,end", "edge(True)", show=False),
-        Binding("ctrl+q", "app.command('app.quit')", show=False),
     ]
 
     def __init__(self, nodes: Sequence[Commanded], keys: Mapping[str, str]) -> None:

@@ -20,7 +20,7 @@ from engine.worker.begin_types import Seen
 from ltx_tui.beginning import Beginning
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.host import workbench_of
+from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.toggle import Toggle
 
@@ -29,6 +29,12 @@ _FIELDS = (
     ("models.text_encoder", "Gemma folder", "empty: later"),
     ("video.buckets", "Buckets", "WxHxF;WxHxF"),
     ("text.trigger", "Trigger word", "empty: none"),
+)
+# What somebody can do who has come to the wrong place.
+_WAYS = (
+    "Put clips here and press enter to look again. On the command line:\n"
+    "  ltx-tui FOLDER   opens another folder\n"
+    "  ltx-tui demo     shows the whole job on made-up clips"
 )
 # Where `ltx-tui init` looks for the models, too.
 _VARIABLES = {
@@ -58,7 +64,7 @@ class InitScreen(Commanded, Screen[None]):
         self._start = start.expanduser().absolute()
         self._beginning = Beginning(self._start)
         self._found: Seen | None = None
-        self._is_making = False
+        self._is_making = self._is_looking = False
 
     def compose(self) -> ComposeResult:
         """Yield what was found, then the questions."""
@@ -81,13 +87,17 @@ class InitScreen(Commanded, Screen[None]):
         self.run_worker(self._look())
 
     async def _look(self) -> None:
+        self._is_looking = True
         try:
+            await self._beginning.close()
             found = await self._beginning.look()
         except LtxError as error:
             self.query_one("#found", Static).update(
-                Text(visible(f"{error.headline}\n\n{error.remedy}", keep="\n"))
+                Text(visible(f"{error.headline}\n{error.remedy}\n\n{_WAYS}", keep="\n"))
             )
             return
+        finally:
+            self._is_looking = False
         self._found = found
         self._show(found)
 
@@ -112,7 +122,7 @@ class InitScreen(Commanded, Screen[None]):
         references.display = bool(found.reference_column)
         references.label = f"Use the column {found.reference_column!r} as reference videos"
         self.query_one("#form").display = True
-        self.query_one(Input).focus()
+        focus_now(self.query_one(Input))
         self.refresh_bindings()
 
     def on_input_submitted(self) -> None:
@@ -122,7 +132,8 @@ class InitScreen(Commanded, Screen[None]):
     def do_make(self) -> None:
         """Make the project and open it."""
         if self._found is None:
-            self.notify("there is nothing yet to make a project of")
+            if not self._is_looking:
+                self.run_worker(self._look())
         elif not self._is_making:
             self._is_making = True
             self.run_worker(self._make(self._found))

@@ -17,7 +17,7 @@ from engine.text import visible
 from engine.worker import logs
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.host import workbench_of
+from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.log_view import BEGIN, Entry, LogView, files_of
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
@@ -157,7 +157,7 @@ class LogScreen(Commanded, Screen[None]):
     def on_input_submitted(self) -> None:
         """Go back to the lines, those with the words."""
         self.query_one("#find").display = bool(self._view.words)
-        self._list.focus()
+        focus_now(self._list)
 
     # Commands
 
@@ -179,7 +179,7 @@ class LogScreen(Commanded, Screen[None]):
         if find.has_focus or self._view.words:
             find.value = ""
             find.display = False
-            self._list.focus()
+            focus_now(self._list)
             return
         self.dismiss()
 
@@ -197,7 +197,7 @@ class LogScreen(Commanded, Screen[None]):
         """Look for words."""
         find = self.query_one("#find", Input)
         find.display = True
-        find.focus()
+        focus_now(find)
 
     async def do_copy(self) -> None:
         """Copy all lines that are shown."""

@@ -21,6 +21,7 @@ from engine.errors import LtxError
 from engine.text import plural, visible
 from ltx_tui.caption_book import CaptionRows
 from ltx_tui.caption_children import find_changes
+from ltx_tui.caption_status import written
 from ltx_tui.captions import Captions
 from ltx_tui.clip_columns import fitted_name
 from ltx_tui.colours import style
@@ -57,7 +58,7 @@ class _Changes(Lines):
         if not self.changes:
             return Text(f" {self.words}", Style(dim=True))
         change = self.changes[index]
-        sign = "[ ]" if index in self.refused else "[✓]"
+        sign = "[ ]" if index in self.refused else written("[✓]")
         room = min(_NAME, width // 4)
         short = fitted_name(visible(self.keys[change.text].name), room)
         name = Text(set_cell_size(short, room), Style(dim=True))
@@ -71,7 +72,7 @@ class _Changes(Lines):
         room = max(0, width - len(old) - len(new) - 9)
         after = whole[change.start + len(change.old) :][:room]
         start = max(0, change.start - room // 2)
-        line = Text("…" * (start > 0) + _short(whole[start : change.start]))
+        line = Text(written("…") * (start > 0) + _short(whole[start : change.start]))
         line.append(f"[-{old}-]", style(self.app, "error") + Style(strike=True))
         if new:
             line.append(f"{{+{new}+}}", style(self.app, "success", bold=True))
@@ -113,6 +114,7 @@ class ReplaceScreen(Commanded, Screen[None]):
         self._over_marked = bool(rows.marked)
         self._list = _Changes()
         self._timer: Timer | None = None
+        self._is_current = True  # whether the list is of what is asked for by now
 
     def compose(self) -> ComposeResult:
         """Yield what to find, what to put there, options, changes."""
@@ -162,7 +164,17 @@ class ReplaceScreen(Commanded, Screen[None]):
         else:
             self.app.notify("no clips are marked")
 
+    @property
+    def _wanted(self) -> Query:
+        return Query(
+            find=self.query_one("#find", Input).value,
+            replace=self.query_one("#replace", Input).value,
+            regex=self._regex,
+            case=self._case,
+        )
+
     def _search_soon(self) -> None:
+        self._is_current = False
         self._show()
         if self._timer is not None:
             self._timer.stop()
@@ -172,12 +184,7 @@ class ReplaceScreen(Commanded, Screen[None]):
         self.run_worker(self._search(), exclusive=True, name="search")
 
     async def _search(self) -> None:
-        query = Query(
-            find=self.query_one("#find", Input).value,
-            replace=self.query_one("#replace", Input).value,
-            regex=self._regex,
-            case=self._case,
-        )
+        query = self._wanted
         keys = self._keys()
         texts = await self._texts(keys)
         changes: Sequence[Change] = ()
@@ -188,8 +195,8 @@ class ReplaceScreen(Commanded, Screen[None]):
             if found.is_cut:
                 self.app.notify(f"only the first {len(changes):,} are shown", severity="warning")
         except LtxError as error:
-            words = f"{visible(error.message)} — {error.remedy}"
-        here = self._list
+            words = written(f"{visible(error.message)} — {error.remedy}")
+        here, self._is_current = self._list, True
         here.keys, here.texts, here.changes, here.words = keys, texts, changes, words
         here.refused = set()
         here.move_to(0)
@@ -245,6 +252,9 @@ class ReplaceScreen(Commanded, Screen[None]):
 
     async def do_apply(self) -> None:
         """Replace what is chosen: one step of undo in each caption."""
+        if not self._is_current:  # what is seen is not what was asked for last
+            self.app.notify("still searching")
+            return
         chosen: dict[int, list[Change]] = defaultdict(list)
         for at, change in enumerate(self._list.changes):
             if at not in self._list.refused:
@@ -279,7 +289,7 @@ class ReplaceScreen(Commanded, Screen[None]):
             f"f6 {'regular expression' if self._regex else 'plain text'} · "
             f"f7 {'case matters' if self._case else 'any case'} · f8 in {where}"
         )
-        self.query_one("#options", Static).update(Text(options), layout=False)
+        self.query_one("#options", Static).update(Text(written(options)), layout=False)
         total = len(self._list.changes)
         clips = len({one.text for one in self._list.changes})
         count = (
@@ -291,4 +301,4 @@ class ReplaceScreen(Commanded, Screen[None]):
 
 def _short(text: str) -> str:
     """Return text on one line."""
-    return visible(text.replace("\n", "⏎"))
+    return visible(text.replace("\n", written("⏎")))

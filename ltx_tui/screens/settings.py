@@ -19,7 +19,7 @@ from engine.settings import Key
 from engine.text import visible
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.host import workbench_of
+from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.screens.choice import Choice
 from ltx_tui.setting_rows import SettingRow, Value, options_of, parsed, setting_rows, spelled
 from ltx_tui.widgets.footer import Footer
@@ -159,7 +159,7 @@ class SettingsScreen(Commanded, Screen[None]):
         line.value = spelled(row.value)
         line.placeholder = f"{key.full_name}: {spelled(key.default) or 'empty'} is the default"
         line.display = True
-        line.focus()
+        focus_now(line)
 
     def do_reset(self) -> None:
         """Go back to the default."""
@@ -171,7 +171,7 @@ class SettingsScreen(Commanded, Screen[None]):
         """Take what was typed."""
         if event.input.id == "find":
             event.input.display = bool(self._words)
-            self._list.focus()
+            focus_now(self._list)
             return
         if self._edited is None:
             return
@@ -223,7 +223,7 @@ class SettingsScreen(Commanded, Screen[None]):
         self.query_one("#fault").display = False
         self.query_one("#value").display = False
         self._edited = None
-        self._list.focus()
+        focus_now(self._list)
 
     # Finding
 
@@ -239,7 +239,7 @@ class SettingsScreen(Commanded, Screen[None]):
         """Look for a key."""
         line = self.query_one("#find", Input)
         line.display = True
-        line.focus()
+        focus_now(line)
 
     def do_close(self) -> None:
         """Go back: out of a value, out of what is looked for, out of the settings."""
@@ -250,7 +250,7 @@ class SettingsScreen(Commanded, Screen[None]):
         if find.has_focus or self._words:
             find.value = ""
             find.display = False
-            self._list.focus()
+            focus_now(self._list)
             return
         self.dismiss()
 

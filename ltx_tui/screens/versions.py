@@ -14,8 +14,8 @@ from textual.widgets import Static
 from engine.dataset.versions import Version
 from engine.errors import LtxError
 from engine.text import plural, visible
-from ltx_tui.caption_docs import Doc
-from ltx_tui.caption_status import ago
+from ltx_tui.caption_docs import Doc, Told
+from ltx_tui.caption_status import ago, written
 from ltx_tui.captions import Captions
 from ltx_tui.commands import Commanded
 from ltx_tui.screens.diff_text import diff_text
@@ -48,7 +48,7 @@ class _Versions(Lines):
                 " no versions yet: the first is kept with the first change", Style(dim=True)
             )
         one = self.versions[index]
-        now = "now · " if one.text == self._doc.text else ""
+        now = written("now · ") if one.text == self._doc.text else ""
         when = ago(time.time() - one.made)
         words = " ".join(visible(one.text, keep="\n").split())
         line = Text.assemble(
@@ -79,6 +79,7 @@ class VersionsScreen(Commanded, Screen[None]):
         self._captions = captions
         self._doc = doc
         self._list = _Versions(doc)
+        self._shown = 0
 
     def compose(self) -> ComposeResult:
         """Yield title, versions, difference."""
@@ -90,13 +91,33 @@ class VersionsScreen(Commanded, Screen[None]):
         yield Footer()
 
     async def on_mount(self) -> None:
-        """Read the versions."""
+        """Read the versions; what was just typed becomes one."""
+        self._unsubscribe = self._captions.subscribe(self._hear)
+        await self._read()
+        self._captions.save_soon(0)
+
+    def on_unmount(self) -> None:
+        """Listen no more."""
+        self._unsubscribe()
+
+    async def _read(self) -> None:
+        before = self._chosen
         try:
-            self._list.versions = await self._captions.versions(self._doc.key)
+            versions = await self._captions.versions(self._doc.key)
         except LtxError as error:
             self.app.notify(visible(str(error)), severity="error")
-        self._list.renew()
+            return
+        here = self._list
+        here.versions = versions
+        at = next((n for n, one in enumerate(versions) if before and one.id == before.id), 0)
+        here.move_to(at)
+        here.renew()
         self._show()
+
+    def _hear(self, told: Told) -> None:
+        """Read them again where another may have come."""
+        if told.key == self._doc.key and told.what in ("state", "text"):
+            self.call_later(self._read)
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
         """Show what another version would change."""
@@ -116,9 +137,11 @@ class VersionsScreen(Commanded, Screen[None]):
         same = one.text == self._doc.text
         title = f"{plural(len(self._list.versions), 'version')} · "
         title += "the caption as it is now" if same else "what restoring it would change"
-        self.query_one("#what", Static).update(Text(title), layout=False)
+        self.query_one("#what", Static).update(Text(written(title)), layout=False)
         self.query_one("#text", Static).update(diff_text(self.app, self._doc.text, one.text))
-        self.query_one("#difference", VerticalScroll).scroll_home(animate=False)
+        if one.id != self._shown:
+            self.query_one("#difference", VerticalScroll).scroll_home(animate=False)
+        self._shown = one.id
 
     def do_close(self) -> None:
         """Go back."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
+from textual.worker import Worker, WorkerError
 
 from engine.errors import LtxError
 from engine.overview_types import CaptionState
@@ -13,7 +16,7 @@ from engine.project import Project, load_project
 from engine.text import plural
 from ltx_tui.commands import Commanded
 from ltx_tui.desk import Desk
-from ltx_tui.filters import FilterError
+from ltx_tui.filter_types import FilterError
 from ltx_tui.host import workbench_of
 from ltx_tui.signs import signs
 from ltx_tui.standing import history_words, memory_words, worker_words
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 # What the caption editor is made with: with other values it is made anew.
 _OF_EDITOR = ("text.trigger", "text.strip_prefixes", "models.text_encoder")
+
+# Seconds between two words on how far the media are looked at.
+_SCAN_EVERY = 0.5
 
 
 class Wires(Commanded, Screen[None]):
@@ -52,6 +58,8 @@ class Wires(Commanded, Screen[None]):
     jobs: Jobs | None = None
     job_line: JobLine | None = None
     farewell = ""
+    _told = 0.0
+    _showing: Worker[None] | None = None
 
     def show_pane(self, pane: str) -> None:
         """Show a pane, and give it the focus."""
@@ -75,8 +83,11 @@ class Wires(Commanded, Screen[None]):
 
     def begin(self) -> None:
         """Listen to worker and clips, and look at the dataset again."""
+        from ltx_tui import doctor_news
+
         self.desk.store.subscribe(self._clips_changed)
         self.desk.watcher.subscribe(self._worker_changed)
+        doctor_news.listen(self)
         self.app.theme_changed_signal.subscribe(self, self._recolour)
         self.run_worker(self.desk.begin(), group="desk")
         self._take_in_hand(self.clips.clip)
@@ -136,13 +147,21 @@ class Wires(Commanded, Screen[None]):
             note=note,
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is anything to draw on: at the end it is taken away piece by piece."""
+        return self.is_mounted and bool(self.query(TopBar))
+
     def _clips_changed(self, changes: StoreChanges) -> None:
+        now = time.monotonic()
         # No names: how far the media are looked at.
-        if not changes and self.is_mounted:
+        is_due = changes is None or (not changes and now - self._told > _SCAN_EVERY)
+        if is_due and self.is_whole:
+            self._told = now
             self.tell_standing()
 
     def _worker_changed(self, changes: WorkerChanges) -> None:
-        if not self.is_mounted:
+        if not self.is_whole:
             return
         watcher, how = self.desk.watcher, signs()
         bar = self.query_one(TopBar)
@@ -181,7 +200,13 @@ class Wires(Commanded, Screen[None]):
         if self.editor is not None:
             index = self.clips.rows.index
             key = self.desk.captions.key_of(index) if index is not None else ("",)
-            self.run_worker(self.editor.show(*key), group="show", exclusive=True)
+            self._showing = self.run_worker(self.editor.show(*key), group="show", exclusive=True)
+
+    async def ready_for_keys(self) -> None:
+        """Wait until the caption is there that the next key may change."""
+        if self._showing is not None and self.editor is not None and self.editor.has_focus_within:
+            with contextlib.suppress(WorkerError):
+                await self._showing.wait()
 
     def on_clip_list_edit(self) -> None:
         """Go to the caption."""
@@ -241,10 +266,14 @@ class Wires(Commanded, Screen[None]):
         workbench_of(self).use_project(event.project)
 
     def on_jobs_show_clip(self, event: Any) -> None:
+        """Go to a clip."""
+        self._go_to_clip(event.name)
+
+    def _go_to_clip(self, name: str) -> None:
         """Go to a clip, if need be past the filter."""
-        if not self.clips.go_to(event.name):
+        if not self.clips.go_to(name):
             self.desk.store.set_filter("")
-            if not self.clips.go_to(event.name):
+            if not self.clips.go_to(name):
                 self.notify("the dataset does not have that clip any more", severity="warning")
                 return
         self.show_pane("clips")
@@ -279,6 +308,29 @@ class Wires(Commanded, Screen[None]):
         screen = PlanScreen(desk.project, desk.watcher, desk.store.marked)
         self.app.push_screen(screen, ended)
 
+    def do_frames(self) -> None:
+        """Show the frames of the clip in hand; the list follows to where that ends."""
+        index = self.clips.rows.index
+        if index is None:
+            self.notify("there is no clip to look at", severity="warning", timeout=3)
+            return
+        from ltx_tui.screens.frames import FramesScreen
+
+        def ended(name: str | None) -> None:
+            self.clips.go_to(name or "")
+
+        self.app.push_screen(FramesScreen(self.desk.store, self.desk.project, index), ended)
+
+    def do_doctor(self) -> None:
+        """Show what would spoil the training; a clip that is picked there is gone to."""
+        from ltx_tui.screens.doctor import DoctorScreen
+
+        def ended(name: str | None) -> None:
+            if name:
+                self._go_to_clip(name)
+
+        self.app.push_screen(DoctorScreen(self.desk.checkup, self.desk.store), ended)
+
     def do_run(self) -> None:
         """Run what is not fresh."""
         from ltx_tui import actions
@@ -310,11 +362,19 @@ class Wires(Commanded, Screen[None]):
 
     async def do_refresh(self) -> None:
         """Read project.toml, dataset and outputs again."""
+        self.read_again()
+        self.notify(f"reading again: {plural(len(self.desk.store), 'clip')} so far", timeout=2)
+
+    def read_again(self) -> None:
+        """Read project.toml, dataset and outputs again.
+
+        Raises:
+            LtxError: project.toml cannot be read any more.
+        """
         project = self.desk.project
         if project.file is not None:
             project = load_project(project.file)
         workbench_of(self).use_project(project)
-        self.notify(f"reading again: {plural(len(self.desk.store), 'clip')} so far", timeout=2)
 
 
 def _differ(before: Project, now: Project) -> bool:

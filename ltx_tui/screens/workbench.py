@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from engine.project import Project
 from ltx_tui.desk import Desk
-from ltx_tui.host import workbench_of
+from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.screens.jump import Target
 from ltx_tui.screens.wires import Wires
 from ltx_tui.state import State
@@ -24,6 +24,8 @@ from ltx_tui.widgets.topbar import TopBar
 
 # From so many columns on all panes are shown at once.
 WIDE = 100
+# From so many lines on there is room for the memory's history beside the other panes.
+TALL = 36
 
 # The frames of each tab; the focus goes to the last that takes it.
 FRAMES = {
@@ -54,6 +56,7 @@ class WorkbenchScreen(Wires, Screen[None]):
         #details-frame { height: auto; max-height: 40%; }
         #caption-frame { height: 2fr; }
         #jobs-frame { height: 1fr; min-height: 9; }
+        &.-tall #jobs-frame { min-height: 13; }
         .frame {
             border: round $foreground 40%;
             border-title-color: $foreground;
@@ -116,7 +119,10 @@ class WorkbenchScreen(Wires, Screen[None]):
         """Lay out, and go where the user was; what is not seen at once comes after that."""
         self.tell_standing()
         self.restore(self.state)
-        self.show_pane(self.pane)
+        if self.pane == "clips":
+            self.show_pane("clips")
+        else:
+            self.lay_out()  # the focus waits for what it is to be given to
         self.call_after_refresh(self._complete)
 
     async def _complete(self) -> None:
@@ -137,7 +143,7 @@ class WorkbenchScreen(Wires, Screen[None]):
             await self.query_one("#jobs-frame").mount(self.jobs)
             await self.mount(self.job_line, before=self.query_one(Footer))
             self.lay_out()
-            if self.focused is None:
+            if self.focused is None or self.pane == "caption":  # its details had the focus
                 self.show_pane(self.pane)
         self.begin()
         workbench_of(self).settled()
@@ -150,6 +156,7 @@ class WorkbenchScreen(Wires, Screen[None]):
         """Show all panes, or that of the tab."""
         narrow = self.is_narrow
         self.set_class(narrow, "-narrow")
+        self.set_class(self.app.size.height >= TALL, "-tall")
         shown = FRAMES[self.pane] if narrow else [name for one in FRAMES.values() for name in one]
         for names in FRAMES.values():
             for name in names:
@@ -206,6 +213,6 @@ def focus_first(widget: Widget) -> bool:
     """Give the focus to the first widget in another that takes it; return whether there is one."""
     for one in (widget, *widget.walk_children(Widget)):
         if one.focusable:
-            one.focus(scroll_visible=False)
+            focus_now(one)
             return True
     return False

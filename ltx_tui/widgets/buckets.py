@@ -111,7 +111,8 @@ class Buckets(Commanded, Vertical):
 
     def count(self) -> None:
         """Count the clips anew, in a thread."""
-        self.run_worker(self._count(), group="count", exclusive=True)
+        # Not begun yet: one that is replaced at once would leave a coroutine behind.
+        self.run_worker(self._count, group="count", exclusive=True)  # type: ignore[arg-type]
 
     async def _count(self) -> None:
         table = self._table = self._store.table

@@ -18,10 +18,12 @@ from textual.widgets.text_area import Selection
 
 from engine.dataset.history import step_between
 from ltx_tui.caption_parts import PLAIN
+from ltx_tui.caption_status import written
 from ltx_tui.clipboard import copy
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
 from ltx_tui.disguise import plain
+from ltx_tui.host import focus_now
 from ltx_tui.widgets.line import Line
 
 _LABEL = 8
@@ -190,12 +192,24 @@ class SectionHead(Line, can_focus=True):
     SectionHead.-folded { width: 1fr; }
     SectionHead:focus { background: $block-cursor-blurred-background; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        _keys("up", "leave(-1)"),
+        _keys("down", "leave(1)"),
+        _keys("enter", "unfold"),
+    ]
 
-    def __init__(self, section: str) -> None:
+    def __init__(self, section: str, leave: Callable[[int], None]) -> None:
+        """Make a name.
+
+        Args:
+            section: It.
+            leave: Called when the cursor is moved away: 1 downwards, -1 upwards.
+        """
         super().__init__()
         self.section = section
         self.can_focus = False
         self.words = ""
+        self._leave = leave
 
     def fold(self, words: str | None) -> None:
         """Show first words as well; None: the name alone."""
@@ -204,12 +218,23 @@ class SectionHead(Line, can_focus=True):
         self.can_focus = words is not None
         self.redraw()
 
+    def action_leave(self, by: int) -> None:
+        """Go to the section above or below."""
+        self._leave(by)
+
+    def action_unfold(self) -> None:
+        """Show the text again."""
+        if isinstance(self.parent, SectionRow):
+            self.parent.fold(folded=False)
+
     def content(self, width: int) -> Text:
         """Return the line."""
         name = Text(self.section.ljust(_LABEL), style(self.app, "secondary", bold=True))
         if not self.has_class("-folded"):
             return name
-        text = Text.assemble(name, ("▸ ", Style()), (self.words or "empty", Style(dim=True)))
+        text = Text.assemble(
+            name, (written("▸ "), Style()), (self.words or "empty", Style(dim=True))
+        )
         text.truncate(width, overflow="ellipsis")
         return text
 
@@ -225,8 +250,8 @@ class SectionRow(Horizontal):
         self, section: str, edited: Callable[[], None], leave: Callable[[CaptionArea, int], None]
     ) -> None:
         """Make a row of a section; see `CaptionArea`."""
-        self.head = SectionHead(section)
         self.area = CaptionArea(section, edited, leave)
+        self.head = SectionHead(section, lambda by: leave(self.area, by))
         super().__init__(self.head, self.area)
         self.section = section
 
@@ -242,7 +267,7 @@ class SectionRow(Horizontal):
         self.head.fold(words)
         self.area.display = self.area.can_focus = not folded
         if has_focus:
-            (self.head if folded else self.area).focus()
+            focus_now(self.head if folded else self.area)
 
     def take_focus(self) -> None:
         """Go to the section at once, so that the next key is for it already."""

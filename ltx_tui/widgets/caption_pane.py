@@ -20,7 +20,7 @@ from engine.text import visible
 from ltx_tui.caption_book import CaptionRows
 from ltx_tui.caption_docs import Doc, Told
 from ltx_tui.caption_parts import NAMES, PLAIN, CaptionParts, has_sections
-from ltx_tui.caption_status import notice, status
+from ltx_tui.caption_status import notice, status, written
 from ltx_tui.captions import Captions
 from ltx_tui.colours import style
 from ltx_tui.token_counts import TokenCount, TokenCounts
@@ -56,7 +56,7 @@ class _Trigger(Line):
         """Return the line."""
         word, end = (
             Text(visible(self.word), style(self.app, "accent", bold=True)),
-            "trigger · fixed",
+            written("trigger · fixed"),
         )
         word.truncate(max(1, width - len(end) - 2), overflow="ellipsis")
         gap = " " * max(2, width - word.cell_len - len(end))
@@ -69,7 +69,7 @@ class CaptionPane(Vertical):
     DEFAULT_CSS = """
     CaptionPane {
         height: 1fr;
-        #caption-notice { height: auto; max-height: 4; color: $warning; display: none; }
+        #caption-notice { height: auto; max-height: 6; color: $warning; display: none; }
         #caption-body { height: 1fr; scrollbar-size-vertical: 1; }
     }
     """
@@ -150,6 +150,7 @@ class CaptionPane(Vertical):
         finally:
             self._is_opening = False
         self.doc, self._tokens, self._outside = doc, None, 0
+        self.captions.shown = doc.key if doc is not None else None
         self._wants = None if self.by_section else False
         if self.is_mounted:
             self._load(at=0, unfold=False)
@@ -287,6 +288,7 @@ class CaptionPane(Vertical):
         with contextlib.suppress(NoMatches):
             self.query_one(_Status).redraw()
             words = notice(self.captions, self.doc, self._outside) or self._parts.reason
+            words = written(words)
             static = self.query_one("#caption-notice", Static)
             if words != str(static.content):
                 static.update(Text(words))

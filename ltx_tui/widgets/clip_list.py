@@ -12,16 +12,15 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.overview_file import CAPTIONS
-from engine.overview_types import CaptionState
 from ltx_tui.clip_words import fault_words, headline
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.filters import FilterError
-from ltx_tui.host import workbench_of
+from ltx_tui.filter_types import FilterError
+from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.signs import Signs
 from ltx_tui.sorting import COLUMNS
 from ltx_tui.store import Changes, Store
+from ltx_tui.widgets.clip_review import ClipReview
 from ltx_tui.widgets.clip_rows import ClipHeader, ClipRows
 from ltx_tui.widgets.filter_bar import FilterBar
 from ltx_tui.widgets.lines import Lines
@@ -30,10 +29,9 @@ from ltx_tui.widgets.lines import Lines
 _REST = 0.08
 # Seconds after a change until rows come, go and move.
 _SETTLE = 1.0
-_REVIEWED = CAPTIONS.index(CaptionState.REVIEWED)
 
 
-class ClipList(Commanded, Vertical):
+class ClipList(ClipReview, Commanded, Vertical):
     """Titles, rows and the filter's line."""
 
     SCOPE = "clips"
@@ -170,8 +168,7 @@ class ClipList(Commanded, Vertical):
         except FilterError:
             self.store.set_filter("")
         self.go_to(clip)
-        self.rows.scroll_to(y=scroll, animate=False)
-        self.call_after_refresh(lambda: self.rows.show_line(self.rows.cursor))
+        self.rows.begin_at(scroll)
 
     def go_to(self, name: str) -> bool:
         """Put the cursor on a clip; return whether it is shown."""
@@ -198,7 +195,7 @@ class ClipList(Commanded, Vertical):
             filter=store.filter.text,
             sort=store.sort,
             reverse=store.is_reversed,
-            scroll=self.rows.scroll_offset.y,
+            scroll=self.rows.first,
         )
 
     # Changes of the store
@@ -266,12 +263,12 @@ class ClipList(Commanded, Vertical):
         """Sort by the title that was clicked, or turn the order around."""
         event.stop()
         reverse = self.store.sort == event.column and not self.store.is_reversed
-        self._sort(event.column, reverse)
+        self.sort_by(event.column, reverse=reverse)
 
     def on_filter_bar_left(self, event: FilterBar.Left) -> None:
         """Go back to the clips."""
         event.stop()
-        self.rows.focus(scroll_visible=False)
+        focus_now(self.rows)
         self.bar.update_count()
         self._remember()
 
@@ -314,13 +311,14 @@ class ClipList(Commanded, Vertical):
     def do_sort(self) -> None:
         """Sort by the next column; after the last one in the order of the dataset."""
         names = ["", *COLUMNS]
-        self._sort(names[(names.index(self.store.sort) + 1) % len(names)], False)
+        self.sort_by(names[(names.index(self.store.sort) + 1) % len(names)])
 
     def do_sort_back(self) -> None:
         """Turn the order around."""
-        self._sort(self.store.sort, not self.store.is_reversed)
+        self.sort_by(self.store.sort, reverse=not self.store.is_reversed)
 
-    def _sort(self, column: str, reverse: bool) -> None:
+    def sort_by(self, column: str, *, reverse: bool = False) -> None:
+        """Sort by a column; empty for the order of the dataset."""
         self.store.set_sort(column, reverse)
         self._remember()
 
@@ -380,21 +378,3 @@ class ClipList(Commanded, Vertical):
         index = self.rows.index
         if index is not None:
             await workbench_of(self).copy(self.store.get(index).media)
-
-    def do_next_unreviewed(self) -> None:
-        """Go to the next caption that is not reviewed."""
-        self._unreviewed(1)
-
-    def do_previous_unreviewed(self) -> None:
-        """Go to the previous caption that is not reviewed."""
-        self._unreviewed(-1)
-
-    def _unreviewed(self, step: int) -> None:
-        """Go on to a caption that is not reviewed, from the end again at the beginning."""
-        shown, captions = self.store.shown, self.store.table.captions
-        for by in range(1, len(shown) + 1):
-            place = (self.rows.cursor + step * by) % len(shown)
-            if captions[shown[place]] != _REVIEWED:
-                self.rows.move_to(place)
-                return
-        self.app.notify("all captions that are shown are reviewed", timeout=3)

@@ -40,6 +40,7 @@ class ClipRows(Lines, inherit_bindings=False):
         self.held = ""
         self._styles: dict[tuple[str, str], Style] = {}
         self._words: list[str] = []
+        self._begin: int | None = None
 
     def count(self) -> int:
         """Return how many clips are shown."""
@@ -65,6 +66,27 @@ class ClipRows(Lines, inherit_bindings=False):
         self._cursor = place or 0
         self._hold()
 
+    @property
+    def first(self) -> int:
+        """The first line that is seen, or will be."""
+        return self.scroll_offset.y if self._begin is None else self._begin
+
+    def begin_at(self, line: int) -> None:
+        """Have a line be the first that is seen, as soon as the list is shown."""
+        self._begin = line
+        self.call_after_refresh(self._scroll_to_begin)
+
+    def on_resize(self) -> None:
+        """Scroll to where the list is to begin."""
+        if self._begin is not None:
+            self.call_after_refresh(self._scroll_to_begin)
+
+    def _scroll_to_begin(self) -> None:
+        if self._begin is not None and self.scrollable_content_region.height:
+            self.scroll_to(y=self._begin, animate=False, immediate=True)
+            self._begin = None
+            self.show_line(self.cursor)
+
     def _hold(self) -> None:
         self.held = self.store.table.names[self.index] if self.index is not None else ""
 
@@ -73,10 +95,21 @@ class ClipRows(Lines, inherit_bindings=False):
     def renew(self) -> None:
         """Draw everything again."""
         width = self.scrollable_content_region.width
-        self.layout_now = layout(width, self.how)
+        self.layout_now = self.layout_for(width)
         words = (wrapped(one, max(8, width - 4)) for one in empty_words(self.store))
         self._words = [line for lines in words for line in (*lines, "")]
         super().renew()
+
+    def layout_for(self, width: int) -> Layout:
+        """Return the columns for a width."""
+        store = self.store
+        return layout(
+            width,
+            self.how,
+            store.table.bucket_names,
+            sort=store.sort,
+            is_scored=store.table.scores is not None,
+        )
 
     def renew_rows(self, indices: set[int]) -> None:
         """Draw those of some rows again that are seen."""
@@ -181,7 +214,7 @@ class ClipHeader(Line):
         """Return the titles."""
         store, how = self._rows.store, self._rows.how
         text = Text("  ")
-        for column in layout(self._rows_width(width), how).columns:
+        for column in self._rows.layout_for(self._rows_width(width)).columns:
             title = column.title
             is_sorted = column.name == store.sort
             if is_sorted:

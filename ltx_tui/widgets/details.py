@@ -70,9 +70,10 @@ class Details(Commanded, Board):
         index = self.store.find(self.clip)
         if index is None:
             return []
-        return details(
-            self.store.get(index), self.store.project, self.store.overview.outlooks, self.how
-        )
+        store = self.store
+        row = store.get(index)
+        found = store.findings.get(row.name, ())
+        return details(row, store.project, store.overview.outlooks, self.how, found)
 
     def _items(self, width: int) -> list[Item]:
         lines = self._details()

@@ -18,7 +18,8 @@ from engine.text import visible
 from ltx_tui.clip_columns import shortened
 from ltx_tui.colours import style
 from ltx_tui.filter_keys import KEYS, completions
-from ltx_tui.filters import FilterError
+from ltx_tui.filter_types import FilterError
+from ltx_tui.host import focus_now
 from ltx_tui.store import Store
 from ltx_tui.widgets.line import Line
 
@@ -156,7 +157,7 @@ class FilterBar(Vertical):
         self.add_class("-open", "-typing")
         self._input.value = self._before
         self._input.cursor_position = len(self._before)
-        self._input.focus(scroll_visible=False)
+        focus_now(self._input)
         self._check(self._before)
 
     def update_count(self) -> None:

@@ -8,7 +8,8 @@ from rich.style import Style
 from rich.text import Text
 
 from ltx_tui.colours import style
-from ltx_tui.commands import Command, commands, reachable
+from ltx_tui.command import Command
+from ltx_tui.commands import commands, reachable
 from ltx_tui.keymap import keys_of, shown
 from ltx_tui.widgets.line import Line
 

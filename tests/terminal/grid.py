@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 
 from rich.cells import cell_len
 
+from tests.terminal.terminal import Terminal
+
 _PARTS = re.compile(
-    r"\x1b\[([<>=?]?)([0-9;]*)( ?\$?[@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\r|\n|[^\x1b\r\n]+"
+    r"\x1b\[([<>=?]?)([0-9;]*)(\$?[@-~])"
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.|\r|\n|[^\x1b\r\n]+"
 )
 
 
@@ -70,10 +75,27 @@ class Grid:
         if letter == "H":
             row, _, column = numbers.partition(";")
             self._row, self._column = int(row or 1) - 1, int(column or 1) - 1
-        elif private == "?" and numbers == "1049":
-            self._clear()
-        elif letter == "J" and numbers == "2":
+        elif (private == "?" and numbers == "1049") or (letter == "J" and numbers == "2"):
             self._clear()
         elif letter == "K" and self._row < self.height:
             row_cells = self._cells[self._row]
             row_cells[self._column :] = [" "] * (self.width - self._column)
+
+
+def watched(terminal: Terminal) -> Grid:
+    """Return what is seen on a terminal from now on."""
+    grid = Grid()
+    grid.feed(terminal.raw)
+    terminal.on_text = grid.feed
+    return grid
+
+
+def until(
+    terminal: Terminal, grid: Grid, done: Callable[[], object] | str, seconds: float = 15
+) -> None:
+    """Read until something is seen, or is so."""
+    end = time.monotonic() + seconds
+    while not (done in grid.text if isinstance(done, str) else done()):
+        assert time.monotonic() < end, f"{done!r} did not come:\n{grid.text}"
+        assert terminal.process.poll() is None, f"it ended:\n{grid.text}"
+        terminal.read(0.1)

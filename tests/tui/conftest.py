@@ -63,6 +63,7 @@ _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 def _plain_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's own configuration, theme and terminal out of the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TERM", "xterm-256color")
     for name in ("NO_COLOR", "LTX_TUI_THEME", "TMUX", "SSH_CONNECTION", "EDITOR", "VISUAL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -94,6 +95,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(Store, "load", load)
+    monkeypatch.setattr("ltx_tui.scores.Scoring.begin", load)
     monkeypatch.setattr("ltx_tui.token_counts.TokenCounts.count", count)
     monkeypatch.setattr("ltx_tui.captions.write_captions", write)
 

@@ -136,7 +136,7 @@ def test_adds_a_bucket_with_a_preview_of_what_moves(three: Project) -> None:
     text = "\n".join(lines)
     assert "1,530 tokens" in text
     assert "it would get 1 clip" in text
-    assert "1 clip moves, and its outputs become stale" in text
+    assert "1 clip moves; outputs made before become stale" in text
     assert "1 clip  too short → 960x544x17" in text
     lines, app = do(three, ["a", *"960x544x17", "enter"])
     assert [one.video.buckets for one in app.changes] == [f"{THREE};960x544x17"]

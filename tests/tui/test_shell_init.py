@@ -132,12 +132,27 @@ def test_nothing_to_begin_with_is_explained(tmp_path: Path) -> None:
         text = " ".join(" ".join(shown(app)).split())
         assert "neither a dataset nor any video or image" in text
         assert "name the folder of your clips" in text
-        await app.run_command("init.make")
+        assert "ltx-tui demo shows the whole job" in text
         await pilot.press("escape")
 
     run_app(app, steps)
     assert app.return_code == 0
     assert list(tmp_path.glob("*.toml")) == []
+
+
+def test_clips_that_come_later_are_found_on_enter(tmp_path: Path) -> None:
+    app = Workbench(tmp_path, None)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await found(pilot)
+        (tmp_path / "late.mp4").touch()
+        await pilot.press("enter")
+        async with asyncio.timeout(60):
+            while "1 clip in" not in " ".join(shown(app)):
+                await pilot.pause(0.05)
+        await pilot.press("escape")
+
+    run_app(app, steps)
 
 
 def test_the_child_says_what_is_wrong_and_takes_another_try(folder: Path) -> None:

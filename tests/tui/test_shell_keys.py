@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,14 @@ from engine.errors import UsageError
 from engine.project import Project
 from ltx_tui import key_table
 from ltx_tui.app import Workbench
-from ltx_tui.commands import Command, commands, find
+from ltx_tui.command import Command
+from ltx_tui.commands import commands, find
 from ltx_tui.config import Config, load_config, save_theme
 from ltx_tui.keymap import all_shown, keys_of, shown, textual_keymap
-from ltx_tui.scopes import SCOPE_NAMES
 from tests.tui.conftest import make_bench, ready, run_app
 from tests.tui.conftest import shown as lines_of
 
 ROOT = Path(__file__).parents[2]
-
-# A terminal or tmux takes these, or cannot tell them from another key.
-UNSAFE = {"ctrl+i", "ctrl+m", "ctrl+h", "ctrl+a", "ctrl+b", "ctrl+enter", "ctrl+backspace"}
 
 
 def config(tmp_path: Path, text: str) -> Config:
@@ -65,6 +61,7 @@ def test_what_the_file_says_is_taken(tmp_path: Path) -> None:
         ('[keys]\n"clips.mark" = "f99"', "no key 'f99'", "did you mean f9?"),
         ('[keys]\n"clips.mark" = "ctrll+m"', "no key 'ctrll+m'", "named like"),
         ('[keys]\n"clips.mark" = "ctrl+b"', "the prefix of tmux", "choose another key"),
+        ('[keys]\n"clips.mark" = "ctrl+["', "sends it as escape", "choose another key"),
         ('[keys]\n"clips.mark" = "j"', "j does both clips.down and clips.mark", "another key"),
     ],
 )
@@ -121,39 +118,6 @@ def test_chosen_keys_work_and_are_shown(project: Project, quiet: None) -> None:
         assert any("ctrl+j " in line and "Next clip" in line for line in lines_of(app))
 
     run_app(app, steps)
-
-
-# The registry
-
-
-def test_no_command_has_a_key_that_terminals_take() -> None:
-    assert {key for one in commands() for key in one.keys} & UNSAFE == set()
-
-
-def test_within_a_scope_a_key_does_one_thing() -> None:
-    taken: dict[tuple[str, str], str] = {}
-    for one in commands():
-        for key in one.keys:
-            assert taken.setdefault((one.scope, key), one.id) == one.id
-
-
-def test_commands_are_named_once_in_scopes_that_have_names() -> None:
-    ids = [one.id for one in commands()]
-    assert len(ids) == len(set(ids))
-    assert {one.scope for one in commands()} <= set(SCOPE_NAMES)
-
-
-def test_every_command_of_the_shell_can_be_done() -> None:
-    from ltx_tui.screens.init import InitScreen
-    from ltx_tui.screens.log import LogScreen
-    from ltx_tui.screens.settings import SettingsScreen
-    from ltx_tui.screens.workbench import WorkbenchScreen
-
-    for owner in (Workbench, WorkbenchScreen, LogScreen, SettingsScreen, InitScreen):
-        missing = [one.id for one in commands(owner.SCOPE) if not hasattr(owner, one.method)]
-        if find_spec("ltx_tui.screens.frames") is None:
-            missing = [one for one in missing if one != "workbench.frames"]
-        assert missing == []
 
 
 # The table

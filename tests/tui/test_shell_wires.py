@@ -268,7 +268,11 @@ def test_running_without_models_says_what_is_missing(
         for key in ("R", "x"):
             await pilot.press(key)
             await settle(
-                pilot, lambda: any("models.checkpoint" in n.message for n in app._notifications)
+                pilot,
+                lambda: any(
+                    "set models.checkpoint in the settings (f2)" in n.message
+                    for n in app._notifications
+                ),
             )
             app.clear_notifications()
         assert stand.engine.asked == []
@@ -336,5 +340,23 @@ def test_screens_know_their_workbench(bench: Workbench) -> None:
         screen = await ready(pilot)
         await pilot.press("f2")
         assert screen_of(bench) is screen
+
+    run_app(bench, steps)
+
+
+def test_how_far_the_media_are_looked_at_is_told_twice_a_second(bench: Workbench) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
+        screen = await ready(pilot)
+        bar, store = screen.query_one(TopBar), screen.desk.store
+        screen._told = 0.0
+        store.scanned = (5, 12)
+        store._tell(frozenset())
+        assert bar.standing.note == "looking at clips 5/12"
+        store.scanned = (6, 12)
+        store._tell(frozenset())
+        assert bar.standing.note == "looking at clips 5/12"
+        store.scanned = None
+        store._tell(None)
+        assert bar.standing.note == ""
 
     run_app(bench, steps)

@@ -1,0 +1,79 @@
+"""A question before something is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from engine.text import visible
+from ltx_tui.signs import signs
+from ltx_tui.widgets.board import Board, Item, hanging
+
+
+class Confirm(ModalScreen[bool]):
+    """Says what would be done; ends with whether it shall be."""
+
+    DEFAULT_CSS = """
+    Confirm {
+        align: center middle;
+        background: $background 60%;
+        #box {
+            width: 68; max-width: 96%; height: auto; max-height: 90%;
+            border: round $primary; background: $surface; padding: 0 1;
+        }
+        Board { height: 8; background: $surface; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,y", "end(True)", show=False),
+        Binding("escape,n,q", "end(False)", show=False),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[str], *, does: str) -> None:
+        """Ask.
+
+        Args:
+            title: What it is about.
+            lines: What would be done.
+            does: What `enter` does, in a word or two.
+        """
+        super().__init__()
+        self._title, self._lines, self._does = title, lines, does
+        self._board = Board(has_cursor=False)
+
+    def compose(self) -> ComposeResult:
+        """Yield what would be done."""
+        with Vertical(id="box") as box:
+            box.border_title = Text(visible(self._title))
+            box.border_subtitle = f"enter {self._does} · esc back"
+            yield self._board
+
+    def on_mount(self) -> None:
+        """Say it once there is room."""
+        self.call_after_refresh(self._say)
+
+    def on_resize(self) -> None:
+        """Say it in lines of another width."""
+        self.call_after_refresh(self._say)
+
+    def _say(self) -> None:
+        if not self.is_mounted or not self._board.room:
+            return
+        head = f"{signs().arrow} "
+        lines = [
+            Item(Text(line))
+            for words in self._lines
+            for line in hanging(head, visible(words), self._board.room)
+        ]
+        self._board.styles.height = len(lines)
+        self._board.show(lines)
+
+    def action_end(self, is_wanted: bool) -> None:
+        """End with the answer."""
+        self.dismiss(is_wanted)
