@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
@@ -200,7 +201,9 @@ class Wires(Commanded, Screen[None]):
         if self.editor is not None:
             index = self.clips.rows.index
             key = self.desk.captions.key_of(index) if index is not None else ("",)
-            self._showing = self.run_worker(self.editor.show(*key), group="show", exclusive=True)
+            # A coroutine that is replaced before it begins would complain of that.
+            show = partial(self.editor.show, *key)
+            self._showing = self.run_worker(show, group="show", exclusive=True)
 
     async def ready_for_keys(self) -> None:
         """Wait until the caption is there that the next key may change."""

@@ -290,7 +290,7 @@ def test_closing_stops_what_is_done(project: Project, ward: Ward) -> None:
 
 def test_the_real_child_looks_mends_and_undoes(tmp_path: Path) -> None:
     from tests.media_clips import make_video
-    from tests.unit.test_health import barred, moving
+    from tests.unit.health.conftest import barred, moving
 
     make_video(tmp_path / "bars.mp4", [barred(one, top=8, bottom=8) for one in moving(12)])
     rows = [{"media_path": "bars.mp4", "caption": "A rabbit."}]
