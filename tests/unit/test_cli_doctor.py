@@ -12,8 +12,8 @@ from engine import doctor
 from engine.media.probe import probe
 from ltx_tui.cli.main import cli
 from tests.media_clips import Video, make_video
+from tests.unit.health.conftest import TURNED, barred, moving
 from tests.unit.test_doctor import CPU
-from tests.unit.test_health import TURNED, barred, moving
 
 BUCKETS = ("--set", "video.buckets=64x32x9")
 

@@ -17,8 +17,8 @@ from ltx_tui.cli import suspects
 from ltx_tui.cli.console import make_console
 from ltx_tui.cli.main import cli
 from tests.media_clips import Video, make_video
+from tests.unit.health.conftest import moving
 from tests.unit.test_doctor import CPU
-from tests.unit.test_health import moving
 
 
 def scores_of(*values: float) -> Scores:

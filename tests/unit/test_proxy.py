@@ -30,7 +30,7 @@ from engine.precompute.ledger import Ledger
 from engine.project import Project, load_project, write_project
 from engine.proxies import mend, name_proxies, to_mend, undo
 from tests.media_clips import Sound, Video, flat, make_video
-from tests.unit.test_health import TURNED, barred, moving, picture
+from tests.unit.health.conftest import TURNED, barred, moving, picture
 from tests.unit.test_reference import coded, number_of
 
 
