@@ -234,7 +234,10 @@ def _claimed(wanted: Wanted) -> Iterator[None]:
                 file=out,
             ) from error
         _remove_partial(wanted)
-        yield
+        try:
+            yield
+        finally:
+            _remove_partial(wanted)  # of lanes that took too long to end, and were killed
 
 
 def _remove_partial(wanted: Wanted) -> None:
