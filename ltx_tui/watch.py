@@ -32,7 +32,7 @@ Changes = frozenset[What]
 # Seconds between two looks for a worker, while there is none and while one starts.
 _LOOK, _SOON = 2.0, 0.2
 # At least so many seconds lie between two tellings of progress, and of memory.
-_TICK, _MEMORY_TICK = 0.25, 1.0
+_TICK, _MEMORY_TICK = 0.5, 1.0
 # Samples of memory that are kept, and the least seconds between two: ten minutes.
 _KEPT, _APART = 600, 0.95
 

@@ -132,10 +132,10 @@ class ClipRows(Lines, inherit_bindings=False):
         elif height and index >= top + height:
             self.scroll_to(y=index - height + 1, animate=False, immediate=True)
 
-    def render_line(self, y: int) -> Strip:
+    def line_at(self, y: int) -> Strip:
         """Return a clip's line, or words where there is no clip."""
         if self.count():
-            return super().render_line(y)
+            return super().line_at(y)
         width = self.scrollable_content_region.width
         line = self._words[y - 1] if 0 < y <= len(self._words) else ""
         return Strip([Segment(f"  {line}", self.rich_style)]).adjust_cell_length(

@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.cache import LRUCache
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -68,6 +68,7 @@ class Lines(ScrollView, can_focus=True):
         self.has_cursor = has_cursor
         self._cursor = 0
         self._cache: LRUCache[tuple[int, int, str], Strip] = LRUCache(_KEPT)
+        self._on_screen: dict[int, Strip] = {}
 
     # What a list is of
 
@@ -134,12 +135,17 @@ class Lines(ScrollView, can_focus=True):
     # Drawing
 
     def renew(self) -> None:
-        """Draw everything again: the lines have changed."""
+        """Draw again what differs: the lines have changed."""
         self._cache.clear()
-        self.virtual_size = Size(self.scrollable_content_region.width, self.count())
+        width, height = self.scrollable_content_region.size
+        self.virtual_size = Size(width, self.count())
         if self._cursor >= self.count():
             self._cursor = max(0, self.count() - 1)
-        self.refresh()
+        before = self._on_screen
+        self._on_screen = {}
+        for y in range(height):
+            if before.get(y) != self.render_line(y):
+                self.refresh(Region(0, y, width, 1))
 
     def renew_line(self, index: int) -> None:
         """Draw a line again."""
@@ -172,6 +178,11 @@ class Lines(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return the line at a height of the window."""
+        strip = self._on_screen[y] = self.line_at(y)
+        return strip
+
+    def line_at(self, y: int) -> Strip:
+        """Return what is seen at a height of the window."""
         index, width = self.scroll_offset.y + y, self.scrollable_content_region.width
         if index >= self.count():
             return Strip.blank(width, self.rich_style)

@@ -21,7 +21,7 @@ from ltx_tui.widgets.jobs import JobLine, Jobs  # noqa: E402
 from tests.tui import fake_worker as fake  # noqa: E402
 from tests.tui.conftest import alone, make_project  # noqa: E402
 
-SECONDS, TICK = 30, 0.25
+SECONDS, TICK = 30, 0.5
 # Long enough for every tick to be painted by itself, as it is when time is real.
 PAINT = 0.04
 
@@ -37,11 +37,11 @@ async def encode(stand: fake.Stand) -> None:
             done -= 1
             stand.happen(fake.done(number), fake.begun(number + 1))
             number += 1
-        if tick % 4 == 0:  # as often as it is told of: half of the samples that come
+        if tick % 2 == 0:  # as often as it is told of: half of the samples that come
             used = 44 + chance.uniform(-6, 6)
             host = 21 + chance.uniform(-1, 1)
             stand.take(fake.telemetry(fake.memory(1_600 + tick * TICK, used, used - 3, host)))
-        if tick % 40 == 39:
+        if tick % 20 == 19:
             stand.happen(fake.stepped(number))
         await asyncio.sleep(PAINT)
 
