@@ -43,6 +43,7 @@ _SCORES: tuple[tuple[float, str, str, str], ...] = (
 _PLAIN = str.maketrans({"…": "~", "—": "-", "–": "-", "×": "x"})
 _LEAST_NAME = 14
 _LEAST_REASON = 16
+_LEAST_WHY = 9
 _GAP = 2
 
 
@@ -250,8 +251,8 @@ def _state(sign: Part, word: str, why: str, width: int) -> list[Part]:
     text = visible(f"{word}: {why}") if why else word
     if cell_len(text) > width - 2:
         text = shortened(text, width - 2)
-        # No dots where nothing but the word itself fits.
-        text = text if ":" in text else word
+        # The beginning of a reason that says nothing is left out.
+        text = text if len(text) >= len(word) + _LEAST_WHY else word
     return [(glyph + " ", role), (set_cell_size(text, width - 2), role)]
 
 

@@ -6,7 +6,7 @@ from engine.overview_file import table_of
 from engine.overview_types import CaptionState, OutputState, StageState
 from engine.worker.protocol import Told
 from engine.worker.spec import Fault
-from ltx_tui.clip_columns import cells, fitted_name, layout, legend, shortened
+from ltx_tui.clip_columns import Column, cells, fitted_name, layout, legend, shortened
 from ltx_tui.commands import commands
 from ltx_tui.signs import ASCII, UNICODE
 from ltx_tui.sorting import COLUMNS
@@ -346,3 +346,13 @@ def test_an_overview_that_comes_later_keeps_the_clip_and_the_scroll():
         assert panel.rows.cursor == 192
 
     start(store, steps)
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [("caption edited", "◐ stale: caption …"), ("the output was changed", "◐ stale")],
+)
+def test_the_beginning_of_a_reason_that_says_nothing_is_left_out(why: str, said: str) -> None:
+    row = make_row(0, stages=(StageState("latents", OutputState.STALE, why),))
+    parts = cells(row, Column("outputs", "outputs", 20))
+    assert "".join(text for text, _ in parts).rstrip() == said
