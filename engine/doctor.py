@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from engine.dataset.clips import Clip, load_clips
-from engine.dataset.columns import resolve_columns
+from engine.dataset.columns import project_columns
 from engine.dataset.lint import lint
 from engine.dataset.manifest import load_manifest
 from engine.errors import LtxError
@@ -305,14 +305,7 @@ def _dataset(
 ) -> Iterator[Check]:
     try:
         manifest = load_manifest(project.dataset_path)
-        names = project.dataset
-        columns = resolve_columns(
-            manifest,
-            video=names.video_column,
-            caption=names.caption_column,
-            reference=names.reference_column,
-            audio=names.audio_column,
-        )
+        columns = project_columns(manifest, project.dataset)
         clips = load_clips(manifest, columns, on_collision=project.dataset.on_collision)
     except LtxError as error:
         yield _failed("dataset", "file", error, Verdict.PROBLEM)

@@ -10,7 +10,29 @@ from pathlib import Path, PurePosixPath
 
 from engine.errors import LtxError
 
+BOM = b"\xef\xbb\xbf"
 _PART = ".part"
+
+
+def read_text(path: Path, kind: type[LtxError], remedy: str) -> str:
+    """Return the text of a UTF-8 file, without a mark of the byte order.
+
+    Args:
+        path: The file.
+        kind: What is raised.
+        remedy: What to do where it cannot be read.
+
+    Raises:
+        LtxError: It cannot be read, or is not UTF-8; of `kind`.
+    """
+    try:
+        return path.read_bytes().removeprefix(BOM).decode()
+    except OSError as error:
+        raise kind(f"cannot be read: {error.strerror}", remedy=remedy, file=path) from error
+    except UnicodeDecodeError as error:
+        raise kind(
+            f"is not UTF-8 (byte {error.start})", remedy="save it as UTF-8", file=path
+        ) from error
 
 
 def fsync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from engine.buckets import parse_bucket, parse_buckets
 from engine.captions import prompt
 from engine.dataset.clips import Clip, ClipSet, load_clips
-from engine.dataset.columns import ColumnMap, resolve_columns
+from engine.dataset.columns import ColumnMap, project_columns
 from engine.dataset.lint import lint
 from engine.dataset.manifest import Manifest, load_manifest
 from engine.errors import LtxError
@@ -78,15 +78,7 @@ def gather(project: Project, ledger: Ledger, progress: Callable[[int, int], None
         LtxError: The dataset or the buckets are unusable as a whole.
     """
     manifest = load_manifest(project.dataset_path)
-    names = project.dataset
-    columns = resolve_columns(
-        manifest,
-        video=names.video_column,
-        caption=names.caption_column,
-        reference=names.reference_column,
-        audio=names.audio_column,
-        need_caption=False,
-    )
+    columns = project_columns(manifest, project.dataset, need_caption=False)
     problems = load_clips(manifest, columns, on_collision=project.dataset.on_collision)
     buckets = parse_buckets(project.video.buckets)
     # Clips that get in one another's way are looked at all the same.

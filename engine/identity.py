@@ -35,6 +35,15 @@ def stat_identity(path: Path) -> FileIdentity:
     return FileIdentity(size=stat.st_size, mtime_ns=stat.st_mtime_ns)
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Return (size, modification time in ns) of a file; zeros where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # a name with a NUL in it is a ValueError
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
 def file_identity(path: Path) -> FileIdentity:
     """Read the whole file and hash it (several GB/s: the disk is the limit)."""
     stat = path.stat()

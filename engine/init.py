@@ -21,7 +21,7 @@ from engine.health_types import PROXY
 from engine.media.images import IMAGE_SUFFIXES
 from engine.media.probe import Probe, probe
 from engine.project import PROJECT_FILE, Project, write_project
-from engine.text import listed, plural
+from engine.text import is_utf8, listed, plural
 
 DATASET_FILE = "dataset.json"
 DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
@@ -204,7 +204,7 @@ def find_media(folder: Path) -> tuple[list[Path], list[str]]:
                 references += 1
             elif _source_stem(path) in known:
                 proxies += 1
-            elif not _is_text(str(path.relative_to(folder))):
+            elif not is_utf8(str(path.relative_to(folder))):
                 unnamable += 1
             else:
                 found.append(path)
@@ -233,14 +233,6 @@ def _source_stem(path: Path) -> str | None:
     if not path.stem.endswith(PROXY):
         return None
     return re.sub(r"~\d+$", "", path.stem.removesuffix(PROXY))
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -6,22 +6,18 @@ Reads every media file once and all of the dataset, so it is made in a process o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
 
 from engine.client import Engine
-from engine.dataset.caption_db import FILE as CAPTIONS_FILE
-from engine.dataset.caption_db import Key
 from engine.dataset.caption_marks import KnownCaptions
 from engine.dataset.clips import Problem, load_clips
 from engine.dataset.columns import ColumnMap
 from engine.dataset.lint import lint
-from engine.dataset.manifest import Manifest, cell_text, load_manifest
-from engine.dataset.windows import row_name
-from engine.errors import EnvironmentFaultError
+from engine.dataset.manifest import Manifest, caption_text, cell_text, load_manifest
+from engine.dataset.name_keys import name_keys
 from engine.media.probe import AudioTrack, Probe
 from engine.memory.monitor import Monitor
 from engine.memory.peaks import Peak
@@ -38,12 +34,13 @@ from engine.overview_types import (
     StageState,
 )
 from engine.precompute.layout import Stage
-from engine.precompute.ledger import Ledger, OutputRecord, stored
+from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.outlook import outlook
 from engine.precompute.plan import Job, Planner
 from engine.precompute.plan_types import PlanItem, Status
 from engine.precompute.survey import ClipPlan
 from engine.project import Project
+from engine.state_file import stored
 from engine.text import visible
 from engine.worker.journal import Journal
 from engine.worker.outcomes import Failure, Try, failures, tries
@@ -184,38 +181,21 @@ class _Past(msgspec.Struct, frozen=True):
 def _bare_rows(manifest: Manifest, columns: ColumnMap, project: Project) -> Iterator[Row]:
     """Yield what the dataset alone says of its rows."""
     folder = manifest.path.parent.absolute()
-    known, seen = _known_captions(project), Counter[str]()
-    for number, values in enumerate(manifest.rows):
+    # The caption editor tells of a file that is damaged.
+    known = KnownCaptions.readable(project.state_dir)
+    keys = name_keys(manifest.rows, columns.video)
+    for number, (key, values) in enumerate(zip(keys, manifest.rows, strict=True)):
         cell = cell_text(values.get(columns.video))
-        name = row_name(values, columns.video, number)
-        caption = values.get(columns.caption) if columns.caption else None
-        text = cell_text(caption) if isinstance(caption, str | int | float) else ""
         reference = cell_text(values.get(columns.reference)) if columns.reference else ""
-        shown, state = text, "auto" if text.strip() else "none"
-        if known is not None:
-            shown, state = known.look_up(Key(name, seen[name]), text)
-            seen[name] += 1
+        shown, state = known.look_up(key, caption_text(values, columns.caption))
         yield Row(
             row=number,
-            name=name,
+            name=key.name,
             media=visible(folder / cell) if cell.strip() else "",
             caption=shown,
             caption_state=CaptionState(state),
             reference=visible(folder / reference) if reference.strip() else "",
         )
-
-
-def _known_captions(project: Project) -> KnownCaptions | None:
-    """Return the drafts and marks; None where there are none.
-
-    A damaged file is no reason to show no clips: the caption editor tells of it.
-    """
-    if not (project.state_dir / CAPTIONS_FILE).exists():
-        return None
-    try:
-        return KnownCaptions(project.state_dir)
-    except EnvironmentFaultError:
-        return None
 
 
 def _carried(row: Row, before: Row) -> Row:

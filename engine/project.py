@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ProjectError
-from engine.files import atomic_write
+from engine.files import BOM, atomic_write, read_text
 from engine.settings import (
     CLIPS,
     CLIPS_LINES,
@@ -32,7 +32,6 @@ from engine.text import visible
 
 PROJECT_FILE = "project.toml"
 STATE_FOLDER = ".ltx-tui"
-_BOM = b"\xef\xbb\xbf"
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +194,8 @@ def update_project(
         raise ProjectError(
             "a value is not UTF-8, so TOML cannot hold it", remedy="rename that file", file=path
         ) from error
-    with_bom = exists and path.read_bytes().startswith(_BOM)
-    atomic_write(path, (_BOM if with_bom else b"") + data)
+    with_bom = exists and path.read_bytes().startswith(BOM)
+    atomic_write(path, (BOM if with_bom else b"") + data)
     return project
 
 
@@ -234,18 +233,7 @@ def example_toml() -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().removeprefix(_BOM).decode("utf-8")
-    except OSError as error:
-        raise ProjectError(
-            f"cannot be read: {error.strerror}",
-            remedy="check the path and its permissions",
-            file=path,
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ProjectError(
-            f"is not UTF-8 (byte {error.start})", remedy="save it as UTF-8", file=path
-        ) from error
+    return read_text(path, ProjectError, "check the path and its permissions")
 
 
 def _from_text(text: str, file: Path) -> Project:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from engine.kept import Kept
 from engine.media.health import Signs
 from engine.media.probe import Probe, probe
 from engine.media.proxy import Treatment, make_proxy
+from engine.media.reference import stems
 from engine.media.selection import exact_rate
 from engine.precompute.survey import ClipPlan
 from engine.renamed import carry_over
@@ -137,22 +138,13 @@ def _record(path: Path, kept: Kept) -> Record | None:
 def _target(source: Path, found: Probe, taken: set[str], kept: Kept) -> Path:
     """Return a name for a proxy that is free, or has this source's proxy."""
     suffix = ".png" if found.kind == "image" else ".mp4"
-    for stem in _stems(source):
+    for stem in stems(source):
         target = source.with_name(f"{stem}{PROXY}{suffix}")
         record = _record(target, kept)
         ours = record is not None and record.source == source.name
         if ours or not (target.exists() or str(target).casefold() in taken):
             return target
     raise AssertionError  # the stems do not end
-
-
-def _stems(source: Path) -> Iterator[str]:
-    yield source.stem
-    yield source.name
-    number = 2
-    while True:
-        yield f"{source.name}~{number}"
-        number += 1
 
 
 def mend(found: Gathered, one: Mend, kept: Kept, check: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from engine.dataset.columns import find_column
+from engine.dataset.columns import find_column, media_column
 from engine.dataset.manifest import Manifest, cell_text, load_manifest
 from engine.dataset.write_cells import Cell, row_keys, write_cells
 from engine.errors import DatasetError, MediaError, UsageError
@@ -89,11 +89,7 @@ class References:
             _make_dataset(self.path, folder or self.path.parent)
         manifest = load_manifest(self.path)
         names = project.dataset
-        self.video = names.video_column or find_column(manifest.columns, "video")
-        if self.video not in manifest.columns:
-            raise DatasetError(
-                "no column of media paths", remedy="name it as dataset.video_column", file=self.path
-            )
+        self.video = media_column(manifest, names.video_column)
         self.column = names.reference_column or find_column(manifest.columns, "reference")
         self.column = self.column or COLUMN
         self.items = self._items(manifest, folder)

@@ -7,7 +7,6 @@ the other captions say about one is always found out again, which takes 0.1 ms a
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from engine.captions import prompt, sections
-from engine.dataset.caption_db import Key
 from engine.dataset.caption_marks import KnownCaptions
-from engine.dataset.columns import resolve_columns
-from engine.dataset.manifest import cell_text, load_manifest
-from engine.dataset.windows import WHOLE, Span, read_span, row_name
-from engine.errors import EnvironmentFaultError
+from engine.dataset.columns import project_columns
+from engine.dataset.manifest import caption_text, cell_text, load_manifest
+from engine.dataset.name_keys import name_keys
+from engine.dataset.windows import WHOLE, Span, read_span
 from engine.media.loudness_types import Loudness
 from engine.project import Project
 from engine.prompt_tokens import PromptTokens
@@ -67,30 +65,18 @@ def read_entries(project: Project) -> list[Entry]:
         LtxError: The dataset cannot be read, or lacks the column of media.
     """
     manifest = load_manifest(project.dataset_path)
-    names = project.dataset
-    columns = resolve_columns(
-        manifest,
-        video=names.video_column,
-        caption=names.caption_column,
-        audio=names.audio_column,
-        need_caption=False,
-    )
+    columns = project_columns(manifest, project.dataset, with_references=False, need_caption=False)
     folder = manifest.path.parent.absolute()
-    known, seen = _known_captions(project), Counter[str]()
+    known = KnownCaptions.readable(project.state_dir)
+    keys = name_keys(manifest.rows, columns.video)
     found = []
-    for number, values in enumerate(manifest.rows):
-        name = row_name(values, columns.video, number)
-        cell = values.get(columns.caption) if columns.caption else None
-        text = cell_text(cell) if isinstance(cell, str | int | float) else ""
-        state = ""
-        if known is not None:
-            text, state = known.look_up(Key(name, seen[name]), text)
-            seen[name] += 1
+    for key, values in zip(keys, manifest.rows, strict=True):
+        text, state = known.look_up(key, caption_text(values, columns.caption))
         own = cell_text(values.get(columns.audio)) if columns.audio else ""
         media = own if own.strip() else cell_text(values.get(columns.video))
         found.append(
             Entry(
-                name=name,
+                name=key.name,
                 caption=text,
                 sound=folder / media if media.strip() else None,
                 span=WHOLE if own.strip() else _span(values),
@@ -106,14 +92,6 @@ def _span(values: Mapping[str, object]) -> Span:
         return read_span(values)
     except ValueError:
         return WHOLE
-
-
-def _known_captions(project: Project) -> KnownCaptions | None:
-    """Return drafts and marks; a damaged file is no reason to score nothing."""
-    try:
-        return KnownCaptions(project.state_dir)
-    except EnvironmentFaultError:
-        return None
 
 
 class Scorer:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from engine.files import atomic_write
-from engine.identity import hash_text
+from engine.identity import hash_text, stamp
 from engine.project import Project
 from engine.suspicion_types import KINDS, SUSPICIOUS, Kind, Reason
 
@@ -60,17 +59,9 @@ def basis_of(project: Project) -> Basis:
     )
     return Basis(
         settings=hash_text(repr(settings)),
-        dataset=_stat(project.dataset_path),
-        captions=_stat(project.state_dir / CAPTIONS_FILE),
+        dataset=stamp(project.dataset_path),
+        captions=stamp(project.state_dir / CAPTIONS_FILE),
     )
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
 
 
 class Counted(msgspec.Struct, frozen=True, array_like=True):

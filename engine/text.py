@@ -29,6 +29,15 @@ def visible(text: object, *, keep: str = "") -> str:
     )
 
 
+def is_utf8(text: str) -> bool:
+    """Whether text can be written as UTF-8: not with half surrogates, as odd file names have."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """Return "1 clip", "2 clips", "1,204 clips"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from pathlib import Path
 
 from engine.errors import UsageError
-from engine.project import PROJECT_FILE, Project, update_project
+from engine.project import Project
 from engine.text import plural, visible
+from ltx_tui.settings_file import write_settings
 from ltx_tui.watch import Watcher
 
 
@@ -120,19 +120,7 @@ async def give_bucket(project: Project, names: Iterable[str], bucket: str | None
     if bucket is None:
         # A name may stand in the file as the dataset has it, or with its escapes.
         clips |= {own: None for own in project.clips if visible(own) in clips}
-    return await asyncio.to_thread(update_project, file_of(project), settings(project), clips=clips)
-
-
-def file_of(project: Project) -> Path:
-    """Return the project.toml to write to."""
-    return project.file or project.root / PROJECT_FILE
-
-
-def settings(project: Project) -> dict[str, object]:
-    """Return what a new project.toml must say so that it is about the same dataset."""
-    if file_of(project).exists():
-        return {}
-    return {"dataset.path": project.dataset.path, "video.buckets": project.video.buckets}
+    return await asyncio.to_thread(write_settings, project, {}, clips)
 
 
 def _refuse_elsewhere(watcher: Watcher, job: int, state: str) -> None:

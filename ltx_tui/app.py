@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -19,7 +19,7 @@ from textual.widget import Widget
 from textual.worker import WorkerFailed
 
 from engine.errors import LtxError
-from engine.project import Project
+from engine.project import PROJECT_FILE, Project, apply_overrides
 from engine.text import visible
 from ltx_tui import crash, terminal, themes
 from ltx_tui.cli.errors import abandon_terminal
@@ -28,7 +28,7 @@ from ltx_tui.colours import Colourless, textual_theme
 from ltx_tui.command import Command
 from ltx_tui.commands import Commanded, commands, find, reachable
 from ltx_tui.config import Config
-from ltx_tui.host import focus_now
+from ltx_tui.host import Host, focus_first
 from ltx_tui.key_order import KeyOrder
 from ltx_tui.keymap import textual_keymap
 from ltx_tui.state import StateKeeper
@@ -89,6 +89,9 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
             self._filters[1:] = [Colourless()]  # the first is about the terminal's own colours
         self.start = start
         self.project = project
+        # A dataset that was named goes before the one of project.toml, however often that is read.
+        is_named = start.is_file() and start.name != PROJECT_FILE
+        self._dataset = start.expanduser().absolute() if is_named else None
         self.keeper = StateKeeper(project.state_dir) if project is not None else None
         self._own_screen = screen
         self._write_timer: Any = None
@@ -200,8 +203,8 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
         node = self._commanded().get(find(command).scope)
         if node is None:
             return
-        if isinstance(node, Widget) and node.parent is not self:
-            focus_in(node)
+        if isinstance(node, Widget) and node.parent is not self and not node.has_focus_within:
+            focus_first(node)
         await node.action_command(command)
 
     def do_help(self) -> None:
@@ -284,6 +287,7 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
 
     def use_project(self, project: Project) -> None:
         """Take other settings of the same project from now on."""
+        project = apply_overrides(project, {"dataset.path": self._dataset})
         self.project = project
         for screen in self.screen_stack:
             take = getattr(screen, "use_project", None)
@@ -380,11 +384,6 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
         self._close_messages_no_wait()
 
 
-def focus_in(node: Widget) -> None:
-    """Give the focus to a widget, or to the first in it that takes it, unless one has it."""
-    if node.has_focus or node.has_focus_within:
-        return
-    for one in (node, *node.walk_children(Widget)):
-        if one.focusable:
-            focus_now(one)
-            return
+if TYPE_CHECKING:
+    # What widgets ask of the app, it has.
+    _HOST: type[Host] = Workbench

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
 import msgspec
 
 from engine.errors import EnvironmentFaultError
 from engine.worker.begin_types import Begun, Seen, Tell, Unable
+from ltx_tui.child import Child
 
-_LINE_LIMIT = 1 << 20
+_NAME = "the process that looks at the folder"
 _TELL: msgspec.json.Decoder[Tell] = msgspec.json.Decoder(Tell)
 
 
@@ -27,7 +24,7 @@ class Beginning:
             start: A folder, or a dataset file.
         """
         self._start = start
-        self._child: Process | None = None
+        self._child: Child | None = None
 
     async def look(self) -> Seen:
         """Return what there is.
@@ -35,18 +32,7 @@ class Beginning:
         Raises:
             LtxError: Nothing usable.
         """
-        self._child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "engine.worker.begin_project",
-            str(self._start),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            limit=_LINE_LIMIT,
-            start_new_session=True,
-        )
+        self._child = await Child.start("engine.worker.begin_project", str(self._start), name=_NAME)
         told = await self._hear(self._child)
         if isinstance(told, Seen):
             return told
@@ -62,11 +48,9 @@ class Beginning:
             LtxError: A value is wrong, or the folder cannot be written; it may be tried again.
         """
         child = self._child
-        if child is None or child.stdin is None:
+        if child is None:
             raise _broken()
-        with contextlib.suppress(ConnectionError):
-            child.stdin.write(msgspec.json.encode(values) + b"\n")
-            await child.stdin.drain()
+        await child.send(msgspec.json.encode(values))
         told = await self._hear(child)
         if isinstance(told, Begun):
             return Path(told.file)
@@ -75,15 +59,11 @@ class Beginning:
     async def close(self) -> None:
         """End the child."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+        if child is not None:
+            await child.close()
 
-    async def _hear(self, child: Process) -> Tell:
-        assert child.stdout is not None  # noqa: S101 - a pipe, for the type checker
-        line = await child.stdout.readline()
+    async def _hear(self, child: Child) -> Tell:
+        line = await child.line()
         if not line:
             raise _broken()
         told = _TELL.decode(line)
@@ -93,7 +73,4 @@ class Beginning:
 
 
 def _broken() -> EnvironmentFaultError:
-    return EnvironmentFaultError(
-        "the process that looks at the folder ended unexpectedly",
-        remedy="`ltx-tui init` says more",
-    )
+    return EnvironmentFaultError(f"{_NAME} ended unexpectedly", remedy="`ltx-tui init` says more")

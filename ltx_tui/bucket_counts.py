@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 import msgspec
 
@@ -13,9 +14,9 @@ from engine.buckets import Bucket, choose, coverage, parse_bucket, parse_buckets
 from engine.errors import LtxError
 from engine.overview_file import Table
 from engine.overview_types import Overview
-from engine.project import Project, load_project, update_project
+from engine.project import Project, load_project
 from engine.text import plural
-from ltx_tui import actions
+from ltx_tui.settings_file import file_of, write_settings
 
 # Frames, width, height.
 Shape = tuple[int, int, int]
@@ -73,7 +74,7 @@ def take_stock(table: Table, project: Project) -> Stock:
             table.heights,
             table.frames,
             table.buckets,
-            table.seconds if rate else _zeros(len(table.names)),
+            table.seconds if rate else repeat(0.0, len(table.names)),
             strict=True,
         )
     )
@@ -105,10 +106,6 @@ def take_stock(table: Table, project: Project) -> Stock:
         elif clips:
             shapes[shape] += clips
     return Stock(shapes=shapes, own=own, blocked=blocked, unknown=unknown)
-
-
-def _zeros(count: int) -> Iterable[float]:
-    return (0.0 for _ in range(count))
 
 
 def _planned(overview: Overview, project: Project) -> tuple[Bucket, ...]:
@@ -164,12 +161,12 @@ def save(project: Project, old: Bucket | None, new: Bucket | None) -> Project:
     Raises:
         LtxError: The file cannot be read or written, or no bucket would be left.
     """
-    file = actions.file_of(project)
+    file = file_of(project)
     now = load_project(file) if file.exists() else project
     after = changed(parse_buckets(now.video.buckets), old, new)
     text = ";".join(str(one) for one in after)
     parse_buckets(text)
-    return update_project(file, actions.settings(project) | {"video.buckets": text})
+    return write_settings(project, {"video.buckets": text})
 
 
 def move_words(moves: Counter[tuple[Bucket | None, Bucket | None]], sign: str = "→") -> list[str]:

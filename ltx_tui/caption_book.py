@@ -12,10 +12,10 @@ from engine.dataset.caption_db import Key
 from engine.dataset.versions import Version
 from engine.errors import EnvironmentFaultError
 from engine.overview_file import Table
+from engine.overview_types import CaptionState, Row
 from engine.project import Project
 from ltx_tui.caption_docs import Doc, Problem, Told, last_text, restored
 from ltx_tui.caption_shelf import ShelfThread
-from ltx_tui.rows import CaptionState, Row
 
 _MOST_DOCS = 300
 _FORGET_EVERY = 100
@@ -79,12 +79,22 @@ class CaptionBook:
 
     def key_of(self, index: int) -> Key:
         """Return the key of a row: its name, and which of the rows of that name it is."""
-        name = self._store.get(index).name
+        names = self._store.table.names
+        name = names[index]
         first = self._store.find(name)
-        if first is None or first == index:
-            return Key(name)
-        between = range(first + 1, index)
-        return Key(name, 1 + sum(self._store.get(one).name == name for one in between))
+        return Key(name, 0 if first is None else names[first:index].count(name))
+
+    def index_of(self, key: Key) -> int | None:
+        """Return the row of a key; None where there is no such row."""
+        index = self._store.find(key.name)
+        if index is None:
+            return None
+        try:
+            for _ in range(key.nth):
+                index = self._store.table.names.index(key.name, index + 1)
+        except ValueError:
+            return None
+        return index
 
     async def open(self, key: Key) -> Doc:
         """Return a caption, with the undo of earlier sessions; waits until drafts are there.
@@ -98,9 +108,10 @@ class CaptionBook:
             history = b""
             with contextlib.suppress(EnvironmentFaultError):  # told of when it was opened
                 history = await self._thread.do(lambda shelf: shelf.journal.history(key))
-            text = self._row(key).caption
+            row = self._row(key)
+            text = row.caption
             # The list of the last time may not have what was written since, by us most likely.
-            if not self._rows_are_new and self._row(key).caption_state is not CaptionState.DRAFT:
+            if not self._rows_are_new and row.caption_state is not CaptionState.DRAFT:
                 text = last_text(history, text)
             # Somebody else may have opened it meanwhile.
             doc = self._docs.setdefault(key, restored(key, text, text, history))
@@ -153,15 +164,10 @@ class CaptionBook:
         return await self._thread.do(lambda shelf: shelf.versions.of(key))
 
     def _row(self, key: Key) -> Row:
-        index = self._store.find(key.name)
+        index = self.index_of(key)
         if index is None:
             raise KeyError(key)
-        row = self._store.get(index)
-        for _ in range(key.nth):
-            index += 1
-            while (row := self._store.get(index)).name != key.name:
-                index += 1
-        return row
+        return self._store.get(index)
 
     def show(self, doc: Doc) -> None:
         """Show a caption in the list of clips."""

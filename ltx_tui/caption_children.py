@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import tempfile
 from typing import TypeVar
 
 import msgspec
@@ -13,6 +11,7 @@ import msgspec
 from engine.dataset.replace_text import Found, Query, Search, search
 from engine.dataset.write_captions import Answer, Request, to_json
 from engine.errors import EnvironmentFaultError, UsageError
+from ltx_tui.child import ask
 
 SEARCH_SECONDS = 5.0
 _Answer = TypeVar("_Answer", Answer, Found)
@@ -41,7 +40,7 @@ async def find_changes(query: Query, texts: tuple[str, ...]) -> Found:
     wanted = Search(query=query, texts=texts)
     try:
         async with asyncio.timeout(SEARCH_SECONDS):
-            found = await _ask("engine.dataset.replace_text", wanted, Found)
+            found = await _ask("engine.dataset.replace_text", wanted, Found, kill=True)
     except TimeoutError as error:
         raise UsageError("the expression takes too long", remedy="make it simpler") from error
     except (OSError, EnvironmentFaultError) as error:
@@ -51,38 +50,19 @@ async def find_changes(query: Query, texts: tuple[str, ...]) -> Found:
     return found
 
 
-async def _ask(module: str, request: object, answer: type[_Answer], *arguments: str) -> _Answer:
-    """Run a module as a child of its own session, and return its answer.
+async def _ask(
+    module: str, request: object, answer: type[_Answer], *arguments: str, kill: bool = False
+) -> _Answer:
+    """Run a module as a child, and return its answer.
 
     Raises:
         EnvironmentFaultError: It failed.
     """
-    with tempfile.TemporaryFile() as log:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            module,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            out, _ = await child.communicate(to_json(request))
-        except asyncio.CancelledError:
-            # A writer finishes what it began; a search is of no use any more.
-            if answer is Found:
-                child.kill()
-                await child.wait()
-            raise
-        try:
-            return msgspec.convert(json.loads(out), answer)
-        except (ValueError, msgspec.ValidationError) as error:
-            log.seek(0)
-            lines = log.read().decode("utf-8", "replace").strip().splitlines()
-            raise EnvironmentFaultError(
-                f"{module} ended with status {child.returncode}: {lines[-1] if lines else ''}",
-                remedy="run `ltx-tui doctor`",
-            ) from error
+    return await ask(
+        module,
+        *arguments,
+        request=to_json(request),
+        decode=lambda out: msgspec.convert(json.loads(out), answer),
+        name=module,
+        kill=kill,
+    )

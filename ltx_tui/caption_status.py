@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from engine.overview_types import CaptionState
 from engine.text import plural, visible
 from ltx_tui.caption_book import CaptionBook
 from ltx_tui.caption_docs import Doc
-from ltx_tui.rows import CaptionState
-from ltx_tui.signs import signs
+from ltx_tui.signs import plain, signs
 from ltx_tui.token_counts import TokenCount
 
 SIGNS = {
@@ -18,13 +18,11 @@ SIGNS = {
     CaptionState.EDITED: "● edited",
     CaptionState.REVIEWED: "✓ reviewed",
 }
-# For terminals that cannot write them; each as wide as before.
-_PLAIN = str.maketrans("○✎◌●✓⚠▸…≈·—⏎", "o~.*+!>~~--|")
 
 
 def written(text: str) -> str:
     """Return words of ours as the terminal can write them."""
-    return text if signs().dots else text.translate(_PLAIN)
+    return plain(text, signs())
 
 
 def ago(seconds: float) -> str:

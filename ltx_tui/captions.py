@@ -15,11 +15,11 @@ from engine.dataset.caption_db import Key
 from engine.dataset.versions import Kind
 from engine.dataset.write_captions import Answer, Edit, Known, Request, digest_of, stamp
 from engine.errors import EnvironmentFaultError, LtxError
+from engine.overview_types import CaptionState
 from engine.project import Project
 from ltx_tui.caption_book import CaptionBook, CaptionRows
 from ltx_tui.caption_children import write_captions
 from ltx_tui.caption_docs import Doc, Told, restored
-from ltx_tui.rows import CaptionState
 
 KEEP_AFTER = 0.3  # seconds from a key to the draft journal
 STUCK_AFTER = 0.4  # seconds after which drafts are kept though the loop does nothing

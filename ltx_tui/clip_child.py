@@ -6,22 +6,16 @@ time; it goes on where it was, and the clip that it dies of again is given up.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import msgspec
 
-from engine.errors import EnvironmentFaultError
 from engine.events import ClipDone, ClipFailed, ClipStarted, JobDone
 from engine.worker.reference_types import Stopped
+from engine.worker.spec import encode
+from ltx_tui.child import Child
 
-_LINE_LIMIT = 1 << 24
 # How many clips may kill the child before the fault is not looked for in the clips any more.
 _MOST_DEATHS = 50
 
@@ -52,7 +46,7 @@ class ClipChild:
         self._module = module
         self._wanted = wanted
         self._decoder = msgspec.json.Decoder(events)
-        self._child: Process | None = None
+        self._child: Child | None = None
         self._stops = 0
 
     async def events(self) -> AsyncGenerator[Any]:
@@ -65,7 +59,9 @@ class ClipChild:
         try:
             while True:
                 in_hand: dict[int, None] = {}
-                async for event in self._lines():
+                child = await self._start()
+                async for line in child.lines():
+                    event = self._decoder.decode(line)
                     if isinstance(event, Stopped):
                         raise event.fault.to_error()
                     if isinstance(event, ClipStarted):
@@ -80,7 +76,7 @@ class ClipChild:
                     return
                 deaths += 1
                 if deaths > _MOST_DEATHS or not in_hand:
-                    raise await self._death()
+                    raise await child.death("run `ltx-tui doctor`; what was done is kept")
                 alone = self._wanted.workers == 1
                 given_up = (*self._wanted.given_up, *in_hand) if alone else self._wanted.given_up
                 self._wanted = msgspec.structs.replace(
@@ -99,50 +95,19 @@ class ClipChild:
             return
         if self._stops > 1:
             await self._kill()
-        elif child.stdin is not None:
-            child.stdin.close()
+        else:
+            child.hang_up()
 
-    async def _lines(self) -> AsyncGenerator[Any]:
-        from engine.worker.spec import encode
-
-        child = self._child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            self._module,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            start_new_session=True,
-            limit=_LINE_LIMIT,
-        )
-        assert child.stdin is not None  # noqa: S101 - pipes, for the type checker
-        assert child.stdout is not None  # noqa: S101
-        # It stays open: the child ends with us, even where we are killed.
-        with contextlib.suppress(ConnectionError):
-            child.stdin.write(encode(self._wanted) + b"\n")
+    async def _start(self) -> Child:
+        child = self._child = await Child.start(self._module, name=self._module)
+        await child.send(encode(self._wanted))
         if self._stops:
-            child.stdin.close()
-        async for line in child.stdout:
-            yield self._decoder.decode(line)
-
-    async def _death(self) -> EnvironmentFaultError:
-        status = await self._child.wait() if self._child is not None else "unknown"
-        return EnvironmentFaultError(
-            f"{self._module} ended with status {status}",
-            remedy="run `ltx-tui doctor`; what was done is kept",
-        )
+            child.hang_up()
+        return child
 
     async def _kill(self) -> None:
-        child = self._child
-        if child is not None and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
-        if child is not None and child.stdin is not None:
-            child.stdin.close()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                await child.stdin.wait_closed()
+        if self._child is not None:
+            await self._child.close()
 
 
 def _stopped() -> JobDone:

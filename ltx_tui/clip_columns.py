@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from engine.overview_types import CaptionState, OutputState, Row, StageState
 from engine.suspicion_types import SUSPICIOUS
 from engine.text import visible
-from ltx_tui.signs import UNICODE, Signs
+from ltx_tui.signs import UNICODE, Signs, plain
 
 Part = tuple[str, str]
 """Text and the role of its colour; an empty role is plain, "quiet" is dim."""
@@ -39,8 +39,6 @@ _SCORES: tuple[tuple[float, str, str, str], ...] = (
     (0.0, "·", ".", "quiet"),
 )
 
-# For terminals that cannot write them; each as wide as before.
-_PLAIN = str.maketrans({"…": "~", "—": "-", "–": "-", "×": "x"})
 _LEAST_NAME = 14
 _LEAST_REASON = 16
 _LEAST_WHY = 9
@@ -169,8 +167,7 @@ def _title(name: str, width: int, how: Signs) -> str:
 
 def cells(row: Row, column: Column, how: Signs = UNICODE) -> list[Part]:
     """Return what a column says of a row, exactly as wide as the column."""
-    parts = _cells(row, column, how)
-    return parts if how is UNICODE else [(text.translate(_PLAIN), role) for text, role in parts]
+    return [(plain(text, how), role) for text, role in _cells(row, column, how)]
 
 
 def _cells(row: Row, column: Column, how: Signs) -> list[Part]:
@@ -273,9 +270,8 @@ def shortened(text: str, width: int) -> str:
     text = visible(text)
     if cell_len(text) <= width:
         return text
-    words: Sequence[str] = text.split(" ")
     kept = ""
-    for word in words:
+    for word in text.split(" "):
         longer = f"{kept} {word}" if kept else word
         if cell_len(longer) + 2 > width:
             break

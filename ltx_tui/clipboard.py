@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.text import plural
+from ltx_tui.tmux import tmux
 
 if TYPE_CHECKING:
     from textual.app import App
 
 # Terminals refuse more than so many bytes in one sequence, and tmux may.
 _MOST = 100_000
-_PATIENCE = 2.0
 
 
 async def copy(app: App[Any], text: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -29,32 +27,9 @@ async def copy(app: App[Any], text: str, environ: Mapping[str, str] = os.environ
     if len(text.encode()) > _MOST:
         return f"too long to copy: {plural(len(text), 'character')}, terminals take {_MOST:,}"
     app.copy_to_clipboard(text)
-    if environ.get("TMUX") and not await _to_tmux(text):
+    # -w has tmux hand it to the terminal around it.
+    in_tmux = bool(environ.get("TMUX"))
+    if in_tmux and await tmux("load-buffer", "-w", "-", told=text.encode()) is None:
         return "copied, if tmux passes it on: `set -s set-clipboard on`"
     lines = text.count("\n") + 1
     return "copied" if lines == 1 else f"copied {plural(lines, 'line')}"
-
-
-async def _to_tmux(text: str) -> bool:
-    """Load text into tmux's buffer; -w has tmux hand it to the terminal around it."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            "tmux",
-            "load-buffer",
-            "-w",
-            "-",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError:
-        return False
-    try:
-        await asyncio.wait_for(child.communicate(text.encode()), _PATIENCE)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
-        return False
-    return child.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from rich.segment import Segment
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 # A sign and a word say how something stands; the colour only underlines it.
 ROLES = ("primary", "secondary", "accent", "success", "warning", "error", "foreground", "quiet")
+
+QUIET = Style(dim=True)
+
+
+class Paint(Protocol):
+    """Returns the style of a role: `style`, for an app's theme."""
+
+    def __call__(self, role: str, *, bold: bool = False, dim: bool = False) -> Style:
+        """Return the style."""
 
 
 def textual_theme(theme: Theme) -> TextualTheme:

@@ -2,28 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
-
-Scope = Literal[
-    "app",
-    "workbench",
-    "clips",
-    "details",
-    "caption",
-    "buckets",
-    "jobs",
-    "frames",
-    "plan",
-    "doctor",
-    "log",
-    "settings",
-    "list",
-    "replace",
-    "versions",
-    "conflict",
-]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +12,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         id: "scope.name"; also the name under which its keys can be changed.
         title: In the palette and the help, such as "Mark the clip".
         keys: Textual key names, the first is shown; empty for the palette alone. None is one
-            that tmux or a terminal takes or cannot tell: see STYLE's list.
+            that tmux or a terminal takes or cannot tell: `ltx_tui.keymap` lists those.
         help: A sentence more; empty where the title says it all.
         footer: A short word for the footer; empty to leave it out.
         cli: The command line that does the same; empty where there is none.

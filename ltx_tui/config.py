@@ -14,6 +14,9 @@ from engine.errors import UsageError
 from engine.files import atomic_write
 from engine.text import guessed
 
+# Variables of the environment that name the models, for projects that are begun.
+CHECKPOINT, TEXT_ENCODER = "LTX_TUI_CHECKPOINT", "LTX_TUI_TEXT_ENCODER"
+
 Graphics = Literal["blocks", "kitty", "sixel"]
 
 

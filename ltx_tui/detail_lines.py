@@ -17,7 +17,7 @@ from engine.precompute.plan_types import Outlook
 from engine.project import Project
 from engine.text import plural, visible
 from ltx_tui.clip_columns import Part, length, output_sign, suspicion_sign
-from ltx_tui.signs import UNICODE, Signs
+from ltx_tui.signs import UNICODE, Signs, plain
 
 if TYPE_CHECKING:
     from engine.health_types import Finding, Severity
@@ -58,12 +58,12 @@ def details(
     return [
         Detail("file", visible(row.media or row.name)),
         *_media(row, how),
-        *(Detail("⚠" if how is UNICODE else "!", one, ("", "warning")) for one in row.warnings),
+        *(Detail(how.warning, one, ("", "warning")) for one in row.warnings),
         *(line for one in _unsaid(row, findings) for line in _finding(one, how)),
         *_suspicion(row, how),
         *_reference(row),
         *_bucket(row, project, how),
-        *_forecast(row, outlooks),
+        *_forecast(row, outlooks, how),
         *(line for one in row.stages for line in _output(row, one, how)),
     ]
 
@@ -71,8 +71,7 @@ def details(
 def _media(row: Row, how: Signs) -> Iterator[Detail]:
     if not row.seconds:
         return
-    times = "×" if how is UNICODE else "x"
-    facts = [f"{row.size[0]}{times}{row.size[1]}"] if row.size[0] else []
+    facts = [plain(f"{row.size[0]}×{row.size[1]}", how)] if row.size[0] else []
     if row.fps:
         facts.append(f"{row.fps:.5g} fps")
     if row.frames > 1:
@@ -131,20 +130,16 @@ def _reference(row: Row) -> Iterator[Detail]:
 def _bucket(row: Row, project: Project, how: Signs) -> Iterator[Detail]:
     if not row.bucket:
         return
-    text = visible(row.bucket).replace("x", "×" if how is UNICODE else "x")
+    text = visible(row.bucket).replace("x", "×")
     found = crop(row, project)
     if found is not None:
         text += f"  {crop_words(row, found)}"
-    yield Detail("bucket", text)
+    yield Detail("bucket", plain(text, how))
     start, end = row.kept
     if end > start:
         frames = row.bucket.rpartition("x")[2]
-        yield Detail(
-            "keeps",
-            f"{start:.2f}–{end:.2f} s of {row.seconds:.2f} s  ({frames} frames)"
-            if int(frames) > 1
-            else "its one frame",
-        )
+        words = f"{start:.2f}–{end:.2f} s of {row.seconds:.2f} s  ({frames} frames)"
+        yield Detail("keeps", plain(words, how) if int(frames) > 1 else "its one frame")
 
 
 def crop(row: Row, project: Project) -> Geometry | None:
@@ -177,11 +172,11 @@ def crop_words(row: Row, crop: Geometry) -> str:
     return f"crop {100 * lost:.1f} % of its {side}{enlarged}"
 
 
-def _forecast(row: Row, outlooks: tuple[Outlook, ...]) -> Iterator[Detail]:
+def _forecast(row: Row, outlooks: tuple[Outlook, ...], how: Signs) -> Iterator[Detail]:
     for one in outlooks:
         if one.name in (row.bucket, "captions"):
             what = "caption: " if one.name == "captions" else ""
-            sign = ("", "") if one.fits else ("⚠ ", "warning")
+            sign = ("", "") if one.fits else (f"{how.warning} ", "warning")
             yield Detail("forecast", f"{what}{one.text}", sign)
 
 
@@ -193,7 +188,7 @@ def _output(row: Row, stage: StageState, how: Signs) -> Iterator[Detail]:
         text += f": {stage.reason}"
     yield Detail(name, text, (f"{sign} ", role))
     if stage.remedy:
-        yield Detail("", f"→ {stage.remedy}" if how is UNICODE else f"-> {stage.remedy}")
+        yield Detail("", f"{how.arrow} {stage.remedy}")
     made = next((one for one in row.made if one.stage == stage.stage), None)
     if made is not None and stage.state is not OutputState.MISSING:
         yield Detail("", made_words(made), is_quiet=True)

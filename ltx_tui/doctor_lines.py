@@ -15,10 +15,10 @@ from engine.events import ClipFailed
 from engine.health_types import PROXY, SEVERITIES, Finding, Severity
 from engine.text import plural, visible
 from ltx_tui.clip_columns import fitted_name
+from ltx_tui.colours import QUIET, Paint
 from ltx_tui.detail_lines import finding_sign
 from ltx_tui.signs import Signs
 from ltx_tui.widgets.board import hanging, wrapped
-from ltx_tui.widgets.job_lines import QUIET, Paint
 
 Grouping = Literal["kind", "clip"]
 
@@ -243,4 +243,4 @@ def whole(
 
 def is_proxy(name: str) -> bool:
     """Whether a clip is called like a proxy of the doctor's."""
-    return PROXY in PurePosixPath(name).stem
+    return PROXY in name and PROXY in PurePosixPath(name).stem

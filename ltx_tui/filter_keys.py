@@ -96,7 +96,6 @@ def _text(where: Text) -> Callable[[str, int], Select]:
 
 def _warnings(value: str, place: int) -> Select:
     if value.lower() in _YES:
-        # Every warning has a letter or a digit; any text has the empty one.
         is_wanted = _YES[value.lower()]
 
         def select(store: Searched, rows: Rows) -> Rows:

@@ -13,10 +13,8 @@ from engine.project import Project
 from engine.text import plural, visible
 from engine.worker.thumbnail_types import Facts, Sound
 from ltx_tui.detail_lines import crop, crop_words
-from ltx_tui.signs import Signs
+from ltx_tui.signs import Signs, plain
 
-# For terminals that cannot write them; each as wide as before.
-_PLAIN = str.maketrans({"×": "x", "–": "-", "−": "-", "·": "-", "…": "~", "—": "-"})
 # A sound whose highest sample is below this is called silent: -60 dB of full scale.
 _SILENT = 0.001
 
@@ -29,12 +27,7 @@ def joined(parts: Sequence[str], width: int, how: Signs) -> str:
         if text and cell_len(longer) > width:
             break
         text = longer
-    return text if how.dots else text.translate(_PLAIN)
-
-
-def plain(text: str, how: Signs) -> str:
-    """Return a text as the terminal can write it."""
-    return text if how.dots else text.translate(_PLAIN)
+    return plain(text, how)
 
 
 def source_words(row: Row, facts: Facts | None) -> list[str]:
@@ -128,7 +121,7 @@ def labels(
         found = [f"frame {long}", long, f"{name} · not kept", f"({name})"]
     else:
         found = [f"frame {name} · {when}", *found]
-    return tuple(one if how.dots else one.translate(_PLAIN) for one in found)
+    return tuple(plain(one, how) for one in found)
 
 
 def sound_words(row: Row, sound: Sound | None, width: int, how: Signs) -> str:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -16,18 +12,20 @@ import msgspec
 
 from engine.buckets import parse_bucket
 from engine.errors import EnvironmentFaultError, UsageError
+from engine.identity import stamp
 from engine.overview_types import Row
 from engine.precompute.layout import Stage, stage_folders
 from engine.project import Project
 from engine.worker.spec import encode
 from engine.worker.thumbnail_types import Ask, Decoded, Done, Failed, Tell
+from ltx_tui.child import Child
 
-_LINE_LIMIT = 1 << 26
 # Answers that are kept for going back and forth: so many, and so many bytes of pictures.
 _KEPT = 24
 _KEPT_BYTES = 24 << 20
 # The child gives up a clip by itself; one that says nothing for so long hangs, in seconds.
 _PATIENCE = 150.0
+_REMEDY = "play the clip to see whether it is whole; `ltx-tui doctor` looks at the rest"
 
 _TELL: msgspec.json.Decoder[Tell] = msgspec.json.Decoder(Tell)
 
@@ -96,7 +94,7 @@ class FramesChild:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._child: Process | None = None
+        self._child: Child | None = None
         self._reading = asyncio.Lock()
         self._number = 0
         self._kept: OrderedDict[tuple[object, ...], tuple[Tell, ...]] = OrderedDict()
@@ -136,14 +134,11 @@ class FramesChild:
 
     async def _answers(self, ask: Ask) -> AsyncGenerator[Tell]:
         child = await self._started()
-        assert child.stdin is not None  # noqa: S101 - pipes, for the type checker
-        assert child.stdout is not None  # noqa: S101
-        with contextlib.suppress(ConnectionError):
-            child.stdin.write(encode(ask) + b"\n")
+        await child.send(encode(ask))
         while True:
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    line = await child.stdout.readline()
+                    line = await child.line()
             except TimeoutError as error:
                 await self.close()
                 raise EnvironmentFaultError(
@@ -151,7 +146,8 @@ class FramesChild:
                     remedy="look whether the disk of this clip still answers",
                 ) from error
             if not line:
-                await self._died(child)
+                self._child = None
+                raise await child.death(_REMEDY, " on this clip")
             tell = _TELL.decode(line)
             if tell.id != ask.id:
                 continue  # of a request that was given up
@@ -159,44 +155,16 @@ class FramesChild:
                 return
             yield tell
 
-    async def _died(self, child: Process) -> None:
-        """Forget the child.
-
-        Raises:
-            EnvironmentFaultError: Always.
-        """
-        status = await child.wait()
-        self._child = None
-        raise EnvironmentFaultError(
-            f"the program that reads frames ended with status {status} on this clip",
-            remedy="play the clip to see whether it is whole; `ltx-tui doctor` looks at the rest",
-        )
-
-    async def _started(self) -> Process:
+    async def _started(self) -> Child:
         """Return the child.
 
         Raises:
             EnvironmentFaultError: It cannot be started.
         """
-        if self._child is not None and self._child.returncode is None:
-            return self._child
-        try:
-            self._child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "engine.worker.make_thumbnails",
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                start_new_session=True,
-                limit=_LINE_LIMIT,
+        if self._child is None or self._child.returncode is not None:
+            self._child = await Child.start(
+                "engine.worker.make_thumbnails", name="the program that reads frames"
             )
-        except OSError as error:
-            raise EnvironmentFaultError(
-                f"the program that reads frames cannot be started: {error.strerror}",
-                remedy="run `ltx-tui doctor`",
-            ) from error
         return self._child
 
     def _keep(self, key: tuple[object, ...], told: tuple[Tell, ...]) -> None:
@@ -209,26 +177,16 @@ class FramesChild:
     async def close(self) -> None:
         """End the child."""
         child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+        if child is not None:
+            await child.close()
 
 
-def _stamps(ask: Ask) -> tuple[tuple[int, int] | None, ...]:
+def _stamps(ask: Ask) -> tuple[tuple[int, int], ...]:
     """Return size and time of the files that an answer depends on."""
     files = [ask.media]
     if ask.decoded is not None:
         files += [ask.decoded.file, ask.decoded.latents]
-    return tuple(map(_stamp, files))
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns
+    return tuple(map(stamp, files))
 
 
 def _weight(told: tuple[Tell, ...]) -> int:

@@ -8,7 +8,6 @@ are painted over the cells at the cursor.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import fcntl
 import os
@@ -18,13 +17,16 @@ import sys
 import termios
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
+
+from ltx_tui.config import Graphics
+from ltx_tui.tmux import tmux
 
 if TYPE_CHECKING:
     from textual.app import App
 
-Way = Literal["blocks", "kitty", "sixel"]
-WAYS: tuple[Way, ...] = ("blocks", "kitty", "sixel")
+Way = Graphics
+WAYS: tuple[Way, ...] = get_args(Way)
 
 # Kitty takes so many characters of base64 in one sequence.
 CHUNK = 4096
@@ -39,7 +41,6 @@ _ROWS = (
 MOST_ROWS = len(_ROWS)
 # What a cell is taken for where the terminal does not say.
 _CELL = (8, 16)
-_PATIENCE = 2.0
 
 
 # Kitty
@@ -186,35 +187,14 @@ async def obstacle(way: Way, environ: Mapping[str, str] = os.environ) -> str:
     if way == "blocks" or not environ.get("TMUX"):
         return ""
     if way == "kitty":
-        allowed = await _tmux("show-options", "-Apqv", "allow-passthrough")
+        allowed = await tmux("show-options", "-Apqv", "allow-passthrough")
         if allowed in ("on", "all"):
             return ""
         return "tmux keeps kitty's pictures back: `tmux set -g allow-passthrough on`, then i again"
-    features = await _tmux("display-message", "-p", "#{sixel_support} #{client_termfeatures}")
+    asked = "#{sixel_support} #{client_termfeatures}"
+    features = await tmux("display-message", "-p", asked) or ""
     if features.startswith("1 ") and "sixel" in features[2:].split(","):
         return ""
     return (
         "this tmux draws no sixels: it takes tmux 3.4 built with them, and a terminal that has them"
     )
-
-
-async def _tmux(*arguments: str) -> str:
-    """Return what tmux says; empty where it says nothing."""
-    try:
-        child = await asyncio.create_subprocess_exec(
-            "tmux",
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError:
-        return ""
-    try:
-        out, _ = await asyncio.wait_for(child.communicate(), _PATIENCE)
-    except TimeoutError:
-        child.kill()
-        await child.wait()
-        return ""
-    return out.decode("utf-8", "replace").strip()

@@ -40,7 +40,6 @@ _UNSAFE = {
 _SIGNS = {
     "question_mark": "?",
     "slash": "/",
-    "space": "space",
     "escape": "esc",
     "plus": "+",
     "minus": "-",

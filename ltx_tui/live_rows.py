@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _KEPT_ROWS = 256
 # Details of outputs that were made since the overview; the next overview has all of them.
 _KEPT_MADE = 4000
-_RUNNING = OUTPUTS.index(OutputState.RUNNING)
 
 
 class LiveRows:

@@ -31,7 +31,7 @@ def score(query: str, command: Command) -> float:
     for word in query.lower().split():
         if word not in words:
             return 0.0
-        begins = f" {title}".find(f" {word}") >= 0
+        begins = f" {word}" in f" {title}"
         total += 3.0 if title.startswith(word) else 2.0 if begins else 1.0
     return total
 

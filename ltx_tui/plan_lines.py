@@ -15,9 +15,9 @@ from engine.precompute.plan_types import Status
 from engine.text import plural, visible
 from ltx_tui.cli.console import duration, size
 from ltx_tui.cli.progress import stage_name
+from ltx_tui.colours import QUIET, Paint
 from ltx_tui.signs import Signs, bar
 from ltx_tui.widgets.board import hanging
-from ltx_tui.widgets.job_lines import QUIET, Paint
 
 _COLUMNS = (
     (Status.FRESH, "success"),

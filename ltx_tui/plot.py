@@ -6,11 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from ltx_tui import braille
 from ltx_tui.signs import Signs
-
-# Bits of a braille character for its 2 x 4 dots, by column and by row from the top.
-_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-_BRAILLE = 0x2800
 
 # What wins where two things meet in a cell, the first over all others.
 ORDER = ("used", "forecast", "limit", "ours")
@@ -81,7 +78,7 @@ def draw(
         height: Its rows.
         signs: Whether there are dots to draw with.
     """
-    down = 4 if signs.dots else 1
+    down = braille.DOWN if signs.dots else 1
     points: dict[tuple[int, int], set[str]] = {}
     rows = height * down
 
@@ -117,20 +114,20 @@ def draw(
 
 def across(signs: Signs) -> int:
     """Return how many steps of time a character shows."""
-    return 2 if signs.dots else 1
+    return braille.ACROSS if signs.dots else 1
 
 
 def _cells(
     points: dict[tuple[int, int], set[str]], width: int, height: int, signs: Signs
 ) -> list[list[Cell]]:
-    down = 4 if signs.dots else 1
+    down = braille.DOWN if signs.dots else 1
     bits: dict[tuple[int, int], int] = {}
     kinds: dict[tuple[int, int], set[str]] = {}
     for (x, y), what in points.items():
         cell = (x // across(signs), y // down)
         kinds.setdefault(cell, set()).update(what)
         if signs.dots:
-            bits[cell] = bits.get(cell, 0) | _DOTS[x % 2][y % 4]
+            bits[cell] = bits.get(cell, 0) | braille.DOTS[x % braille.ACROSS][y % braille.DOWN]
     result = []
     for row in range(height):
         line: list[Cell] = []
@@ -140,7 +137,7 @@ def _cells(
             if not kind:
                 line.append((" ", ""))
             elif signs.dots:
-                line.append((chr(_BRAILLE + bits[column, row]), kind))
+                line.append((braille.letter(bits[column, row]), kind))
             else:
                 line.append((_PLAIN[kind], kind))
         result.append(line)

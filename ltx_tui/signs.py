@@ -6,6 +6,28 @@ import sys
 
 import msgspec
 
+# What looks like a letter that an encoding may lack; each as wide as before.
+LIKE = {
+    **dict.fromkeys("─━┄╌—–−", "-"),
+    **dict.fromkeys("│┃┆▌▐▎⏎", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯✓", "+"),
+    **dict.fromkeys("▀▁▂▃▄▅▆▇█", "#"),
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”„", '"'),
+    **dict.fromkeys("…≈✎", "~"),
+    **dict.fromkeys("◆●", "*"),
+    **dict.fromkeys("°○", "o"),
+    **dict.fromkeys("×✗", "x"),
+    **dict.fromkeys("→▸", ">"),
+    **dict.fromkeys("↑▲", "^"),
+    **dict.fromkeys("↓▼", "v"),
+    "·": "-",
+    "◌": ".",
+    "←": "<",
+    "⚠": "!",
+}
+_LIKE = str.maketrans(LIKE)
+
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
     """Characters, one column each but for the arrow.
@@ -62,6 +84,11 @@ def signs(encoding: str | None = None) -> Signs:
     except (UnicodeEncodeError, LookupError):
         return ASCII
     return UNICODE
+
+
+def plain(text: str, how: Signs) -> str:
+    """Return a text as the terminal can write it."""
+    return text if how.dots else text.translate(_LIKE)
 
 
 def bar(width: int, part: int, whole: int, how: Signs) -> tuple[str, str]:

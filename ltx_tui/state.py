@@ -62,10 +62,10 @@ class StateKeeper:
     @property
     def is_dirty(self) -> bool:
         """Whether something has changed since the last write."""
-        return self.state is not self._written and self.state != self._written
+        return self.state != self._written
 
     def change(self, **changes: object) -> bool:
-        """Change fields; return whether that made a difference."""
+        """Change fields; return whether there is something to write."""
         self.state = msgspec.structs.replace(self.state, **changes)
         return self.is_dirty
 

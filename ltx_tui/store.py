@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.overview_file import CAPTIONS, FILE, OUTPUTS, Table, open_overview, table_of
-from engine.overview_types import Overview, Remark, Row
+from engine.overview_file import FILE, Table, open_overview, table_of
+from engine.overview_types import Overview, Row
 from ltx_tui.filters import Filter, parse
 from ltx_tui.live_rows import LiveRows
 from ltx_tui.news import Change, changes_of
-from ltx_tui.row_view import RowView
 from ltx_tui.sorting import COLUMNS, in_order, key_of
 
 if TYPE_CHECKING:
@@ -78,11 +77,6 @@ class Store:
     # Rows
 
     @property
-    def rows(self) -> Sequence[Row]:
-        """All rows, read one by one as they are looked at."""
-        return RowView(self)
-
-    @property
     def shown(self) -> Sequence[int]:
         """Indices of the rows that the filter lets through, in the order of the sort."""
         return self._shown
@@ -97,11 +91,6 @@ class Store:
         """What is true of all clips; its `rows` are empty."""
         return self.table.overview
 
-    @property
-    def problems(self) -> Sequence[Remark]:
-        """What is wrong or doubtful in the dataset, the first few hundred."""
-        return self.overview.remarks
-
     def __len__(self) -> int:
         return len(self._live)
 
@@ -112,20 +101,6 @@ class Store:
     def find(self, name: str) -> int | None:
         """Return the index of the first row with a name; None where there is none."""
         return self._live.find(name)
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows there are ("all"), are "shown", "marked", and in which state.
-
-        The states are "caption.auto" and so on, and "latents.failed" for each stage.
-        """
-        counts = {"all": len(self), "shown": len(self._shown), "marked": len(self.marked)}
-        for number, caption in enumerate(CAPTIONS):
-            counts[f"caption.{caption}"] = self.table.captions.count(number)
-        for stage, states in zip(self.table.stages, self.table.states, strict=True):
-            for code, state in enumerate(OUTPUTS):
-                if state is not None:
-                    counts[f"{stage}.{state}"] = states.count(code)
-        return counts
 
     # What is shown
 
@@ -359,17 +334,17 @@ class Store:
 
     def _hear(self, tell: object) -> None:
         """Take in what the child tells."""
-        from ltx_tui import scan
+        from engine.worker.scan_types import Failed, Scanning, Written
 
         match tell:
-            case scan.Scanning():
+            case Scanning():
                 self.scanned = (tell.done, tell.total)
                 self._tell(frozenset())
-            case scan.Written():
+            case Written():
                 self.is_stale = False
                 self.open_cache()
-            case scan.Failed():
-                self.fault = tell.to_fault()
+            case Failed():
+                self.fault = tell.fault
                 self._tell(None)
 
     async def close(self) -> None:

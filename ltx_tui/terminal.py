@@ -16,35 +16,14 @@ from types import FrameType
 
 from rich.cells import cell_len
 
+from ltx_tui.signs import LIKE
+
 # Kitty's keys off, mouse in all its forms off, focus reports and bracketed paste off, window
 # reports off, line wrap on, the main screen, a visible cursor, plain colours.
 _RESET = (
     "\x1b[<u\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?1004l"
     "\x1b[?2004l\x1b[?2048l\x1b[?2026l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m"
 )
-
-_PLAIN = {
-    **dict.fromkeys("─━┄╌—–", "-"),
-    **dict.fromkeys("│┃┆▌▐▎", "|"),
-    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"),
-    **dict.fromkeys("▀▁▂▃▄▅▆▇█", "#"),
-    **dict.fromkeys("‘’", "'"),
-    **dict.fromkeys("“”„", '"'),
-    "·": "-",
-    "…": "~",
-    "×": "x",
-    "≈": "~",
-    "▸": ">",
-    "◆": "*",
-    "°": "o",
-    "←": "<",
-    "→": ">",
-    "↑": "^",
-    "↓": "v",
-    "▲": "^",
-    "▼": "v",
-    "⚠": "!",
-}
 
 # What a terminal that does not take its output may cost at the end, in seconds.
 _PATIENCE = 3.0
@@ -87,7 +66,7 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
-    return "".join(_PLAIN.get(one) or "?" * cell_len(one) for one in letters), error.end
+    return "".join(LIKE.get(one) or "?" * cell_len(one) for one in letters), error.end
 
 
 class Guard:
@@ -96,7 +75,6 @@ class Guard:
     def __init__(self) -> None:
         """Look at the terminal as it is now, before the workbench changes it."""
         self._attributes: list[object] | None = None
-        self.is_active = False
         with contextlib.suppress(termios.error, OSError, ValueError, AttributeError):
             self._attributes = termios.tcgetattr(sys.__stdin__.fileno())  # type: ignore[union-attr]
 

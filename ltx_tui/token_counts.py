@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 
 import msgspec
+
+from engine.errors import EnvironmentFaultError
+from ltx_tui.child import Child
 
 MAX_TOKENS = 1024  # engine.models.tokens has it too, but loads the tokenizers library
 _BYTES_PER_TOKEN = 4.3  # of English captions with Gemma's vocabulary
@@ -43,7 +45,7 @@ class TokenCounts:
     def __init__(self, folder: Path | None) -> None:
         """Count with the tokenizer of a Gemma folder, or estimate without one."""
         self._folder = folder
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
         self._problem = ""
         self._lock = asyncio.Lock()
         self._wanted = 0
@@ -65,18 +67,19 @@ class TokenCounts:
     async def close(self) -> None:
         """End the child."""
         child, self._child = self._child, None
-        if child is not None and child.returncode is None:
-            child.kill()
-            await child.wait()
+        if child is not None:
+            await child.close()
 
     async def _ask(self, prompt: str) -> int | None:
         try:
-            child = self._child = self._child or await self._start()
-            assert child.stdin is not None  # noqa: S101 - both are pipes, for the type checker
-            assert child.stdout is not None  # noqa: S101
-            child.stdin.write(json.dumps(prompt).encode() + b"\n")
-            await child.stdin.drain()
-            told = json.loads(await child.stdout.readline())
+            if self._child is None:
+                self._child = await Child.start(
+                    "engine.models.count_tokens", str(self._folder), name="the tokenizer"
+                )
+            await self._child.send(json.dumps(prompt).encode())
+            told = json.loads(await self._child.line())
+        except EnvironmentFaultError as error:
+            told = {"problem": error.message, "remedy": error.remedy}
         except (OSError, ValueError) as error:  # it died
             told = {"problem": f"the tokenizer ended: {error}", "remedy": "run `ltx-tui doctor`"}
         if isinstance(told, int):
@@ -84,16 +87,3 @@ class TokenCounts:
         self._problem = f"{told['problem']} — {told['remedy']}"
         await self.close()
         return None
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "engine.models.count_tokens",
-            str(self._folder),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from ltx_tui import braille
 from ltx_tui.signs import Signs
 
-# Bits of a braille character for its 2 x 4 dots, by column and by row from the top.
-_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
-_BRAILLE = 0x2800
+Part = tuple[str, str]
+"""Text and the role of its colour."""
 
 
 def steps_of(width: int, signs: Signs) -> int:
     """Return how many steps of time a line of some columns can show."""
-    return 2 * width if signs.dots else width
+    return braille.ACROSS * width if signs.dots else width
 
 
 def wave(
@@ -33,9 +33,9 @@ def wave(
     if not signs.dots:
         columns = [_filled(span, height) for span in spans]
         return ["".join("#" if line in one else " " for one in columns) for line in range(height)]
-    columns = [_filled(span, 4 * height) for span in spans]
+    columns = [_filled(span, braille.DOWN * height) for span in spans]
     return [
-        "".join(_dots(columns[2 * x], columns[2 * x + 1], 4 * line) for x in range(width))
+        "".join(_dots(columns[2 * x], columns[2 * x + 1], line) for x in range(width))
         for line in range(height)
     ]
 
@@ -59,13 +59,14 @@ def _filled(span: tuple[float, float], lines: int) -> range:
     return range(first, max(first, round((1 - low) / 2 * (lines - 1))) + 1)
 
 
-def _dots(left: range, right: range, top: int) -> str:
+def _dots(left: range, right: range, line: int) -> str:
+    """Return the character of a line whose two columns of dots are filled like this."""
     bits = 0
-    for column, lines in enumerate((left, right)):
-        for line in range(4):
-            if top + line in lines:
-                bits |= _DOTS[column][line]
-    return chr(_BRAILLE + bits)
+    for column, filled in enumerate((left, right)):
+        for dot in range(braille.DOWN):
+            if braille.DOWN * line + dot in filled:
+                bits |= braille.DOTS[column][dot]
+    return braille.letter(bits)
 
 
 def time_line(
@@ -116,9 +117,6 @@ def _write(letters: list[str], begin: int, end: int, word: str, free: tuple[str,
         if all(letter in free for letter in letters[at : at + len(word)]):
             letters[at : at + len(word)] = word
             return
-
-
-Part = tuple[str, str]
 
 
 def overwritten(parts: Sequence[Part], column: int, letter: str, role: str) -> list[Part]:

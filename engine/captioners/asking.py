@@ -11,8 +11,11 @@ from engine.captioners.answer_file import AnswerFile
 from engine.captioners.answers import Answer, understand
 from engine.captioners.base import CaptionMedia, CaptionRequest
 from engine.captions import format_sections, sections
+from engine.dataset.windows import END_COLUMN, START_COLUMN, WHOLE, Span
+from engine.errors import MediaError
 from engine.media.images import is_image
 from engine.media.probe import Probe, probe
+from engine.precompute.steps import CaptionStep
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,19 +65,32 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     known: Probe
 
 
-def look(path: Path) -> Look:
+def look(path: Path, span: Span = WHOLE) -> Look:
     """Look what a file holds.
 
+    Args:
+        path: A video or an image.
+        span: Which part of it is captioned.
+
     Raises:
-        MediaError: It is missing, or no media file.
+        MediaError: It is missing, no media file, or has no such part.
     """
     known = probe(path)
     is_video = not is_image(path)
+    seconds = span.seconds_of(known.duration) if is_video else 0.0
+    if span != WHOLE and not seconds:
+        reason = f"its window {span.words} s lies behind its end"
+        raise MediaError(
+            reason if is_video else "an image has no window",
+            remedy=f"change {START_COLUMN} and {END_COLUMN}, or empty them",
+            file=path,
+        )
     media = CaptionMedia(
         path=path,
         kind="video" if is_video else "image",
         has_audio=is_video and bool(known.audio),
-        seconds=known.duration if is_video else 0.0,
+        seconds=seconds,
+        span=span,
     )
     return Look(media=media, known=known)
 
@@ -92,6 +108,22 @@ def question(
         custom=instruction.strip(),
         clean=clean,
         fps=fps,
+    )
+
+
+def asked_by(step: CaptionStep) -> tuple[Look, Question]:
+    """Return a step's clip as a captioner is to see it, and what is asked about it.
+
+    Raises:
+        MediaError: It is missing, no media file, or has no such part.
+    """
+    found = look(Path(step.media), step.span)
+    return found, question(
+        found.media,
+        with_audio=step.with_audio,
+        instruction=step.instruction,
+        fps=step.fps,
+        clean=step.clean,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from engine.dataset.windows import WHOLE, Span
 from engine.errors import LtxError
 
 CaptionerName = Literal["qwen_omni", "gemini_flash", "openai"]
@@ -21,13 +22,15 @@ class CaptionMedia(msgspec.Struct, frozen=True, kw_only=True):
         path: A video or an image.
         kind: Which of both.
         has_audio: Whether it has a sound track.
-        seconds: How long it is; 0 for an image.
+        seconds: How long the part is that is captioned; 0 for an image.
+        span: Which part of it is captioned.
     """
 
     path: Path
     kind: Literal["video", "image"]
     has_audio: bool
     seconds: float
+    span: Span = WHOLE
 
 
 class CaptionRequest(msgspec.Struct, frozen=True, kw_only=True):

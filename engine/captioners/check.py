@@ -8,21 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from engine.captioners.keys import VARIABLES, key_of
+from engine.captioners.keys import NETWORK, VARIABLES, key_of
 from engine.errors import EnvironmentFaultError, ModelError, UsageError
 from engine.models.checkpoint import model_folder_shards
 from engine.models.header import json_object
 from engine.settings import CaptionsSection
 from engine.text import visible
 
-# Those that are reached over a network, and the extra that each needs. Not from `make`: whoever
-# only checks need not load what asks.
-NETWORK = {"gemini_flash": "gemini", "openai": "openai"}
 QWEN = "Qwen/Qwen2.5-Omni-7B"
 # Calls to a service at once, where nothing else is asked for.
 CALLS = 4
 
-_KINDS = {"qwen2_5_omni", "qwen2_5_omni_thinker"}
+KINDS = {"qwen2_5_omni", "qwen2_5_omni_thinker"}
 _PACKAGES = {"gemini_flash": "google.genai", "openai": "openai"}
 
 
@@ -130,13 +127,18 @@ def _check_model(
     model_folder_shards(Path(model))
     table = json_object(config.read_bytes()) or {}
     kind = str(table.get("model_type"))
-    if kind not in _KINDS:
-        raise ModelError(
-            f"this is a {visible(kind)!r} model, not Qwen2.5-Omni",
-            file=config,
-            remedy="give the folder of Qwen2.5-Omni, or choose another captioner",
-        )
+    if kind not in KINDS:
+        raise other_model(kind, config)
     return ()
+
+
+def other_model(kind: str, config: Path) -> ModelError:
+    """Return that a config is of another model."""
+    return ModelError(
+        f"this is a {visible(kind)!r} model, not Qwen2.5-Omni",
+        file=config,
+        remedy="give the folder of Qwen2.5-Omni, or choose another captioner",
+    )
 
 
 def _check_name(model: str) -> tuple[str, ...]:

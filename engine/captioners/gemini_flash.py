@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import logging
-import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
@@ -24,20 +23,21 @@ from engine.captioners.base import (
     CaptionRequest,
     FatalCaptionError,
 )
-from engine.captioners.media import MOST_FRAMES, in_thread, small_video
+from engine.captioners.keys import key_of
+from engine.captioners.media import MOST_FRAMES, as_caption_error, in_thread, small_video
 from engine.captioners.prompts import NO_SOUND_NOTE
 from engine.captioners.retry import (
     Gate,
     Service,
     TransientError,
+    broken_off,
     checked_key,
     cleaned,
     fault_of_status,
     is_transport_fault,
-    never_connected,
     retry_after,
 )
-from engine.errors import MediaError
+from engine.dataset.windows import WHOLE
 
 Result = TypeVar("Result")
 
@@ -73,7 +73,8 @@ _SERVICE = Service(
 class GeminiCaptioner:
     """Sends each clip to Gemini, and deletes it there whatever happens.
 
-    Without sound, a small copy of the clip that has none is sent instead of the file.
+    Instead of a file with sound that is not to be heard, or of which only a part is asked about, a
+    small copy is sent that has nothing else.
     """
 
     def __init__(
@@ -95,9 +96,7 @@ class GeminiCaptioner:
         Raises:
             FatalCaptionError: There is no key, or what is given cannot be one.
         """
-        self._secret = checked_key(
-            api_key or os.environ.get("GOOGLE_API_KEY") or os.environ.get("GEMINI_API_KEY") or ""
-        )
+        self._secret = checked_key(api_key or key_of("gemini_flash"))
         if not self._secret:
             raise FatalCaptionError(
                 "Gemini needs a key", remedy="set GOOGLE_API_KEY; Google gives one at ai.google.dev"
@@ -122,11 +121,12 @@ class GeminiCaptioner:
             CaptionError: There is none.
         """
         async with self._gate.slot():
-            with _opened(media) as file:
-                sent = file
-                if media.kind == "video" and media.has_audio and not request.with_audio:
-                    sent = await self._without_sound(media, request)
-                async with self._uploaded(sent) as name:
+            with contextlib.ExitStack() as opened:
+                if _has_more_than_asked(media, request):
+                    file = await self._small_copy(media, request)
+                else:
+                    file = opened.enter_context(_opened(media))
+                async with self._uploaded(file) as name:
                     uploaded = await self._taken_in(name, media.path)
                     ask = partial(self._ask, uploaded, media, request)
                     return cut_invented_turn(await self._gate.attempt(ask))
@@ -138,13 +138,18 @@ class GeminiCaptioner:
         await self._client.aio.aclose()
         self._client.close()
 
-    async def _without_sound(self, media: CaptionMedia, request: CaptionRequest) -> _File:
-        try:
+    async def _small_copy(self, media: CaptionMedia, request: CaptionRequest) -> _File:
+        with as_caption_error(media.path):
             data = await in_thread(
-                lambda check: small_video(media.path, request.fps, MOST_FRAMES, check)
+                lambda check: small_video(
+                    media.path,
+                    request.fps,
+                    MOST_FRAMES,
+                    check,
+                    media.span,
+                    with_sound=request.with_audio,
+                )
             )
-        except MediaError as error:
-            raise CaptionError(error.message, remedy=error.remedy, file=media.path) from error
         return _File(io.BytesIO(data), "video/mp4", len(data))
 
     @contextlib.asynccontextmanager
@@ -252,9 +257,7 @@ class GeminiCaptioner:
             raise
         except Exception as error:
             if is_transport_fault(error):
-                gone = never_connected(error)
-                what = "cannot be reached" if gone else "broke off the connection"
-                raise TransientError(f"Gemini {what}", unreachable=gone) from None
+                raise broken_off(error, _SERVICE) from None
             if isinstance(error, (ValueError, KeyError, TypeError, AttributeError)):
                 raise TransientError("the answer of Gemini makes no sense") from None
             raise
@@ -282,6 +285,12 @@ class _File(msgspec.Struct, frozen=True):
     stream: io.IOBase
     mime: str
     size: int
+
+
+def _has_more_than_asked(media: CaptionMedia, request: CaptionRequest) -> bool:
+    """Whether a file has sound that is not to be heard, or frames that its row does not keep."""
+    is_muted = media.has_audio and not request.with_audio
+    return media.kind == "video" and (is_muted or media.span != WHOLE)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
-"""The services' keys: in the environment only, never in a setting, a journal or a log."""
+"""The services that caption, and their keys: only in the environment, in no setting and no log."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
+# Those that are reached over a network, and the extra that each needs.
+NETWORK = {"gemini_flash": "gemini", "openai": "openai"}
 # By captioner: the vendors' own variables, the first of which goes before the others.
 VARIABLES = {
     "gemini_flash": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.captioners.base import Captioner, CaptionerName
 from engine.captioners.content_types import FORMS
+from engine.captioners.keys import NETWORK
 from engine.captioners.retry import Gate, Policy
 from engine.errors import EnvironmentFaultError, UsageError
 from engine.text import guessed
@@ -13,8 +14,6 @@ from engine.text import guessed
 if TYPE_CHECKING:
     from engine.captioners.content_types import Form
 
-# Those that are reached over a network, and the extra that each needs.
-NETWORK: dict[CaptionerName, str] = {"gemini_flash": "gemini", "openai": "openai"}
 MOST_WORKERS = 64
 
 

@@ -20,19 +20,27 @@ from engine.captioners.base import (
     FatalCaptionError,
 )
 from engine.captioners.content_types import ContentTypes, Form, refused_type
-from engine.captioners.media import MOST_FRAMES, in_thread, pictures, small_video, sound
+from engine.captioners.keys import key_of
+from engine.captioners.media import (
+    MOST_FRAMES,
+    as_caption_error,
+    in_thread,
+    pictures,
+    small_video,
+    sound,
+)
 from engine.captioners.prompts import NO_SOUND_NOTE
 from engine.captioners.retry import (
     Gate,
     Service,
     TransientError,
+    broken_off,
     checked_key,
     cleaned,
     fault_of_status,
-    never_connected,
     retry_after,
 )
-from engine.errors import MediaError, UsageError
+from engine.errors import UsageError
 from engine.text import listed
 
 if TYPE_CHECKING:
@@ -89,7 +97,7 @@ class OpenAICaptioner:
             UsageError: An address that is none, or that has a password in it.
         """
         address = base_url or os.environ.get("OPENAI_BASE_URL", "")
-        self._secret = checked_key(api_key or os.environ.get("OPENAI_API_KEY", ""))
+        self._secret = checked_key(api_key or key_of("openai"))
         if not address and not self._secret:
             raise FatalCaptionError(
                 "OpenAI's service needs a key",
@@ -189,27 +197,22 @@ class OpenAICaptioner:
         """Return the message: frames, sound, instruction."""
         parts: list[dict[str, Any]] = []
         notes = [request.instruction]
-        try:
+        asked = media.path, request.fps, self._most_frames
+        with as_caption_error(media.path):
             if media.kind == "video" and self._types.picture == "video_url":
-                film = await in_thread(
-                    lambda check: small_video(media.path, request.fps, self._most_frames, check)
-                )
+                film = await in_thread(lambda check: small_video(*asked, check, media.span))
                 parts.append(_url("video_url", "video/mp4", film))
             else:
-                frames = await in_thread(
-                    lambda check: pictures(media.path, request.fps, self._most_frames, check)
-                )
+                frames = await in_thread(lambda check: pictures(*asked, check, media.span))
                 if len(frames) > 1:
                     notes.insert(0, f"These are {len(frames)} frames of one clip, in order.")
                 parts += [_url("image_url", "image/jpeg", frame) for frame in frames]
             if request.with_audio and media.kind == "video":
-                heard = await in_thread(lambda check: sound(media.path, check))
+                heard = await in_thread(lambda check: sound(media.path, check, media.span))
                 if heard is None:
                     notes.append(NO_SOUND_NOTE)
                 else:
                     parts.append(self._sound_part(heard))
-        except MediaError as error:
-            raise CaptionError(error.message, remedy=error.remedy, file=media.path) from error
         return [*parts, {"type": "text", "text": "\n\n".join(notes)}]
 
     def _sound_part(self, heard: bytes) -> dict[str, Any]:
@@ -239,9 +242,7 @@ class OpenAICaptioner:
         if isinstance(error, openai.APITimeoutError):
             return TransientError(f"no answer from {self._service.name} in time")
         if isinstance(error, openai.APIConnectionError):
-            gone = never_connected(error)
-            what = "cannot be reached" if gone else "broke off the connection"
-            return TransientError(f"{self._service.name} {what}", unreachable=gone)
+            return broken_off(error, self._service)
         if not isinstance(error, openai.APIError) or isinstance(
             error, openai.APIResponseValidationError
         ):

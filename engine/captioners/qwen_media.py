@@ -223,16 +223,24 @@ class Reader:
         if media.kind == "image":
             return Clip(image=read_image(media.path))
         about = known or probe(media.path)
-        frames, fps = self._frames(media.path, about, request.fps)
-        sound = self._sound(media.path, about) if request.with_audio else None
+        frames, fps = self._frames(media, about, request.fps)
+        sound = self._sound(media, about) if request.with_audio else None
         return Clip(frames=frames, fps=fps, sound=sound)
 
-    def _frames(self, path: Path, about: Probe, fps: float) -> tuple[Pixels, float]:
-        count = self.frame_count(about.duration, fps, selection_count(about))
-        # Evenly over the whole clip: the nearest to the rate that was asked for.
-        rate = Fraction(count) / Fraction(about.duration)
+    def _frames(self, media: CaptionMedia, about: Probe, fps: float) -> tuple[Pixels, float]:
+        path, span = media.path, media.span
+        seconds = span.seconds_of(about.duration)
+        offered = selection_count(about, start=span.start, end=span.end)
+        count = self.frame_count(seconds, fps, offered)
+        # Evenly over the whole part: the nearest to the rate that was asked for.
+        rate = Fraction(count) / Fraction(seconds)
         request = FrameRequest(
-            width=about.width, height=about.height, frames=count, fps=rate, hdr="tonemap"
+            width=about.width,
+            height=about.height,
+            frames=count,
+            start=span.start,
+            fps=rate,
+            hdr="tonemap",
         )
         seen: list[Pixels] = []
         last: torch.Tensor | None = None
@@ -262,8 +270,10 @@ class Reader:
             ) from error
         return np.asarray(smaller, dtype=np.uint8)
 
-    def _sound(self, path: Path, about: Probe) -> Sound | None:
-        heard = read_audio(path, about, duration=about.duration)
+    def _sound(self, media: CaptionMedia, about: Probe) -> Sound | None:
+        span = media.span
+        seconds = span.seconds_of(about.duration)
+        heard = read_audio(media.path, about, start=span.start, duration=seconds)
         if heard is None or not heard.heard:
             return None
         mono = heard.samples.mean(0)

@@ -24,16 +24,16 @@ from transformers import (
 
 from engine.captioners.answers import cut_invented_turn
 from engine.captioners.base import MAX_TOKENS
+from engine.captioners.check import KINDS, other_model
 from engine.captioners.qwen_media import Reader, together
 from engine.errors import EnvironmentFaultError, ModelError
 from engine.memory.ways import CancelledError
 from engine.models.checkpoint import model_folder_shards
-from engine.models.header import json_object, read_header
+from engine.models.header import folder_config, read_header
 from engine.text import listed, visible
 
 Cancelled = Callable[[], bool]
 
-_KINDS = {"qwen2_5_omni", "qwen2_5_omni_thinker"}
 _FILES = ("*.json", "*.txt", "*.jinja", "*.safetensors")
 # The parts that speak.
 _OTHER_PARTS = ("talker.", "token2wav.")
@@ -99,20 +99,11 @@ def read_config(folder: Path) -> Any:
     Raises:
         ModelError: It is missing, damaged, or of another model.
     """
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ModelError("there is no config.json", file=folder, remedy=_REMEDY)
-    table = json_object(file.read_bytes())
-    if table is None:
-        raise ModelError("it cannot be read", file=file, remedy=_REMEDY)
+    file, table = folder_config(folder, _REMEDY)
     kind = str(table.get("model_type"))
     inner = table.get("thinker_config") if kind == "qwen2_5_omni" else table
-    if kind not in _KINDS or not isinstance(inner, dict):
-        raise ModelError(
-            f"this is a {visible(kind)!r} model, not Qwen2.5-Omni",
-            file=file,
-            remedy="give the folder of Qwen2.5-Omni, or choose another captioner",
-        )
+    if kind not in KINDS or not isinstance(inner, dict):
+        raise other_model(kind, file)
     try:
         return Qwen2_5OmniThinkerConfig.from_dict(inner)
     except Exception as error:  # transformers' validation raises many kinds

@@ -289,6 +289,13 @@ def is_transport_fault(error: BaseException) -> bool:
     )  # fmt: skip
 
 
+def broken_off(error: BaseException, service: Service) -> TransientError:
+    """Return what a fault of the connection means."""
+    gone = never_connected(error)
+    what = "cannot be reached" if gone else "broke off the connection"
+    return TransientError(f"{service.name} {what}", unreachable=gone)
+
+
 def never_connected(error: BaseException) -> bool:
     """Return whether an error says that nothing listens, or that the name is unknown."""
     seen: BaseException | None = error

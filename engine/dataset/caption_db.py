@@ -6,18 +6,14 @@ workbenches may use it at once.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from engine.errors import EnvironmentFaultError
+from engine.state_file import About, StateFile
 
 FILE = "captions.db"
-_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS drafts (
     session TEXT NOT NULL, name TEXT NOT NULL, nth INTEGER NOT NULL, base BLOB NOT NULL,
@@ -36,6 +32,13 @@ CREATE TABLE IF NOT EXISTS marks (
     at REAL NOT NULL, PRIMARY KEY (name, nth)
 ) WITHOUT ROWID;
 """
+_UNKEPT = (
+    "drafts of captions cannot be kept",
+    "make its folder writable, and space on its disk; move the file away if it is damaged",
+)
+_ABOUT = About(
+    name="the captions' journal", migrations=(_SCHEMA,), unopened=_UNKEPT, unwritten=_UNKEPT
+)
 
 
 class Key(NamedTuple):
@@ -60,7 +63,7 @@ def digest(text: str) -> str:
     return hashlib.blake2b(pack(text), digest_size=16).hexdigest()
 
 
-class CaptionDatabase:
+class CaptionDatabase(StateFile):
     """The open file; usable from several threads of one process."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -70,65 +73,8 @@ class CaptionDatabase:
             EnvironmentFaultError: The folder is not writable, the file is damaged, or a newer
                 ltx-tui made it.
         """
-        self.path = state_dir / FILE
-        self._lock = threading.RLock()
-        with self._explained():
-            state_dir.mkdir(parents=True, exist_ok=True)
-            marker = state_dir / ".gitignore"
-            if not marker.exists():
-                marker.write_text("*\n")
-            self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=30)
-            # Network folders without shared memory stay with the rollback journal.
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-            if version > _VERSION:
-                raise EnvironmentFaultError(
-                    f"the captions' journal has version {version}, made by a newer ltx-tui",
-                    file=self.path,
-                    remedy="upgrade ltx-tui",
-                )
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    def all(self, query: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
-        with self._lock, self._explained():
-            return self._db.execute(query, tuple(values)).fetchall()
+        super().__init__(state_dir / FILE, _ABOUT)
 
     def run(self, query: str, values: Iterable[object] = ()) -> None:
         """Execute one statement, durably, or as a part of the transaction around it."""
-        with self.transaction():
-            self._db.execute(query, tuple(values))
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Write several statements, or none; on the disk when it ends.
-
-        Raises:
-            EnvironmentFaultError: The disk is full, or cannot be written.
-        """
-        with self._lock, self._explained():
-            if self._db.in_transaction:  # the outer one decides
-                yield
-                return
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            raise EnvironmentFaultError(
-                f"drafts of captions cannot be kept: {error}",
-                file=self.path,
-                remedy="make its folder writable, and space on its disk; move the file away if it "
-                "is damaged",
-            ) from error
+        self.write(query, values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.dataset.caption_db import FILE, CaptionDatabase, Key, digest, unpack
+from engine.errors import EnvironmentFaultError
 
 State = Literal["none", "draft", "auto", "edited", "reviewed"]
 
@@ -55,15 +56,15 @@ class KnownCaptions:
         drafts: The newest draft of each caption that has one.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        """Read them; a project without `captions.db` has none.
+    def __init__(self, state_dir: Path | None) -> None:
+        """Read them; a project without `captions.db` has none, nor has None.
 
         Raises:
             EnvironmentFaultError: The file is damaged, or a newer ltx-tui made it.
         """
         self.drafts: dict[Key, str] = {}
         self._marks: Marks | None = None
-        if not (state_dir / FILE).exists():
+        if state_dir is None or not (state_dir / FILE).exists():
             return
         database = CaptionDatabase(state_dir)
         try:
@@ -74,6 +75,14 @@ class KnownCaptions:
                 self.drafts[Key(name, nth)] = unpack(text)
         finally:
             database.close()
+
+    @classmethod
+    def readable(cls, state_dir: Path) -> KnownCaptions:
+        """Return what can be read: a damaged file is no reason to show and score no captions."""
+        try:
+            return cls(state_dir)
+        except EnvironmentFaultError:
+            return cls(None)
 
     def look_up(self, key: Key, text: str) -> tuple[str, State]:
         """Return a caption as it is to be shown, with its state, from that in the dataset."""

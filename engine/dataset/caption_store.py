@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +13,11 @@ from engine.dataset.caption_db import CaptionDatabase, Key
 from engine.dataset.caption_marks import Marks
 from engine.dataset.caption_origins import Origin, Origins
 from engine.dataset.caption_text_files import TextFiles
-from engine.dataset.columns import find_column
+from engine.dataset.columns import find_column, media_column
 from engine.dataset.manifest import cell_text, load_manifest
+from engine.dataset.name_keys import name_keys, numbered
 from engine.dataset.versions import Kind, Versions
-from engine.dataset.windows import row_name
+from engine.dataset.windows import WHOLE, Span, read_span
 from engine.dataset.write_captions import Edit, Request, write
 from engine.errors import DatasetError, UsageError
 from engine.files import atomic_write
@@ -47,6 +47,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
         cell: The media path as it is written there.
         media: The file; None where the cell is empty.
         others: The other cells that are text.
+        span: Which part of the file it keeps.
+        fault: Why that cannot be told; empty where it can.
     """
 
     key: Key
@@ -55,6 +57,8 @@ class StoredRow(msgspec.Struct, frozen=True, kw_only=True):
     media: Path | None
     caption: str
     others: dict[str, str] = {}
+    span: Span = WHOLE
+    fault: str = ""
 
 
 class NewCaption(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,35 +175,33 @@ class _DatasetStore:
         if not self._path.exists():
             return []
         manifest = load_manifest(self._path, key_column=self._video)
-        video = self._video or find_column(manifest.columns, "video")
-        if manifest.rows and video not in manifest.columns:
-            raise DatasetError(
-                "no column of media paths",
-                remedy="name it as dataset.video_column, or write to another file with -o",
-                file=self._path,
-            )
+        if not manifest.rows:
+            return []
+        remedy = "name it as dataset.video_column, or write to another file with -o"
+        video = media_column(manifest, self._video, remedy=remedy)
         caption = self._caption or find_column(manifest.columns, "caption") or _CAPTION
-        counts: Counter[str] = Counter()
         rows = []
-        for number, row in enumerate(manifest.rows):
+        keys = name_keys(manifest.rows, video)
+        for number, (key, row) in enumerate(zip(keys, manifest.rows, strict=True)):
             cell = cell_text(row.get(video))
-            name = row_name(row, video, number)
             others = {
                 column: value
                 for column, value in row.items()
                 if column not in (video, caption) and isinstance(value, str)
             }
+            span, fault = _span(row)
             rows.append(
                 StoredRow(
-                    key=Key(name, counts[name]),
+                    key=key,
                     row=number,
                     cell=cell,
                     media=self.folder / cell if cell.strip() else None,
                     caption=cell_text(row.get(caption)),
                     others=others,
+                    span=span,
+                    fault=fault,
                 )
             )
-            counts[name] += 1
         return rows
 
     def write(self, captions: Sequence[NewCaption]) -> frozenset[Key]:
@@ -247,6 +249,13 @@ class _DatasetStore:
         return [one for one in captions if not one.is_new]
 
 
+def _span(row: Mapping[str, object]) -> tuple[Span, str]:
+    try:
+        return read_span(row), ""
+    except ValueError as error:
+        return WHOLE, str(error)
+
+
 class _TextStore:
     """Two text files, a line for each clip."""
 
@@ -259,21 +268,18 @@ class _TextStore:
         return self._files.folder
 
     def rows(self) -> list[StoredRow]:
-        counts: Counter[str] = Counter()
-        rows = []
-        for number, (cell, caption) in enumerate(self._files.read()):
-            name = visible(cell)
-            rows.append(
-                StoredRow(
-                    key=Key(name, counts[name]),
-                    row=number,
-                    cell=cell,
-                    media=self.folder / cell,
-                    caption=caption,
-                )
+        lines = self._files.read()
+        keys = numbered(visible(cell) for cell, _ in lines)
+        return [
+            StoredRow(
+                key=key,
+                row=number,
+                cell=cell,
+                media=self.folder / cell,
+                caption=caption,
             )
-            counts[name] += 1
-        return rows
+            for number, (key, (cell, caption)) in enumerate(zip(keys, lines, strict=True))
+        ]
 
     def write(self, captions: Sequence[NewCaption]) -> frozenset[Key]:
         captions = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import DatasetError
-from engine.files import atomic_write
+from engine.files import atomic_write, read_text
 
 Line = tuple[str, str]
 """A media path, and its caption."""
@@ -54,16 +54,5 @@ class TextFiles:
         self._marker.unlink(missing_ok=True)
 
     def _lines(self, path: Path) -> list[str]:
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            raise DatasetError(
-                f"cannot be read: {error.strerror}",
-                remedy="put it back, or write to another file with -o",
-                file=path,
-            ) from error
-        except UnicodeDecodeError as error:
-            raise DatasetError(
-                f"is not UTF-8 (byte {error.start})", remedy="save it as UTF-8", file=path
-            ) from error
+        text = read_text(path, DatasetError, "put it back, or write to another file with -o")
         return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []

@@ -12,7 +12,14 @@ import msgspec
 from engine.dataset.columns import ColumnMap
 from engine.dataset.manifest import Manifest, cell_text
 from engine.dataset.outputs import claim_outputs, output_path
-from engine.dataset.windows import START_COLUMN, WHOLE, Span, read_span, row_name
+from engine.dataset.windows import (
+    START_COLUMN,
+    WHOLE,
+    WINDOW_REMEDY,
+    Span,
+    read_span,
+    row_name,
+)
 from engine.text import visible
 
 # Control characters, and half surrogates, which no message and no output name can hold.
@@ -163,8 +170,7 @@ class _Reader:
         try:
             return read_span(self.rows[row])
         except ValueError as error:
-            remedy = "write seconds, such as 2.5, or empty the cell"
-            self._note(row, START_COLUMN, "window", str(error), remedy)
+            self._note(row, START_COLUMN, "window", str(error), WINDOW_REMEDY)
             return WHOLE
 
     def caption(self, row: int) -> str:

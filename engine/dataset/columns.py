@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from engine.errors import DatasetError
+from engine.settings import DatasetSection
 from engine.text import listed
 
 # By role, the first that is there counts; both generations of the trainer's names.
@@ -103,6 +104,50 @@ def resolve_columns(
         if not found[role] and manifest.columns:
             raise _unnamed(manifest, role)
     return ColumnMap(**found, detected_reference=reference or detected["reference"])
+
+
+def project_columns(
+    manifest: HasColumns,
+    section: DatasetSection,
+    *,
+    video: str = "",
+    with_references: bool = True,
+    need_caption: bool = True,
+) -> ColumnMap:
+    """Return the columns of a project's dataset; raises as `resolve_columns`.
+
+    Args:
+        manifest: The dataset.
+        section: What the project names.
+        video: The column of media paths where the project names none; empty: by convention.
+        with_references: Whether the column of references has to be there that the project names.
+        need_caption: Whether a dataset without captions is an error.
+    """
+    return resolve_columns(
+        manifest,
+        video=section.video_column or video,
+        caption=section.caption_column,
+        reference=section.reference_column if with_references else "",
+        audio=section.audio_column,
+        need_caption=need_caption,
+    )
+
+
+def media_column(
+    manifest: HasColumns,
+    name: str = "",
+    *,
+    remedy: str = "name it as dataset.video_column",
+) -> str:
+    """Return the column of media paths: the named one, else by convention.
+
+    Raises:
+        DatasetError: There is none; its remedy may be given.
+    """
+    column = name or find_column(manifest.columns, "video")
+    if column not in manifest.columns:
+        raise DatasetError("no column of media paths", remedy=remedy, file=manifest.path)
+    return column
 
 
 def find_column(columns: Sequence[str], role: str) -> str:

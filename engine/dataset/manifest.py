@@ -61,13 +61,21 @@ def load_manifest(path: Path, *, key_column: str = "") -> Manifest:
     Raises:
         DatasetError: It cannot be read; the message names the line.
     """
+    return Manifest(path, dataset_bytes(path), key_column=key_column)
+
+
+def dataset_bytes(path: Path) -> bytes:
+    """Return what is in a dataset file.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DatasetError(
             f"cannot be read: {error.strerror}", remedy="check the path", file=path
         ) from error
-    return Manifest(path, data, key_column=key_column)
 
 
 def cell_text(value: object) -> str:
@@ -76,6 +84,12 @@ def cell_text(value: object) -> str:
         return ""
     text = str(value)
     return "" if text in ("nan", "NaN") else text
+
+
+def caption_text(row: Mapping[str, object], column: str) -> str:
+    """Return a row's caption; empty where there is none, or none that is text."""
+    value = row.get(column) if column else None
+    return cell_text(value) if isinstance(value, str | int | float) else ""
 
 
 class Manifest:

@@ -11,10 +11,11 @@ import msgspec
 from engine.dataset.caption_db import Key
 from engine.dataset.caption_store import CaptionStore, StoredRow
 from engine.dataset.columns import CONVENTIONS
+from engine.dataset.windows import WHOLE, WINDOW_REMEDY, Span
 from engine.errors import UsageError
 from engine.init import VIDEO_SUFFIXES, natural
 from engine.media.images import IMAGE_SUFFIXES
-from engine.text import listed, plural, visible
+from engine.text import is_utf8, listed, plural, visible
 
 # Columns by convention whose files belong to a clip and are none themselves.
 _COMPANIONS = ("reference", "audio", "reference_audio", "video_mask", "audio_mask")
@@ -42,12 +43,14 @@ class ToCaption(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         row: 0-based, of the dataset; -1 for a new one.
         base: The caption that it has now.
+        span: Which part of the file it is.
     """
 
     key: Key
     media: Path
     row: int
     base: str
+    span: Span = WHOLE
 
     @property
     def name(self) -> str:
@@ -55,7 +58,7 @@ class ToCaption(msgspec.Struct, frozen=True, kw_only=True):
         return clip_name(self.key)
 
 
-class Missing(msgspec.Struct, frozen=True):
+class Blocked(msgspec.Struct, frozen=True):
     """A row that cannot be captioned."""
 
     name: str
@@ -71,14 +74,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         clips: In the order in which they are done.
         captioned: Those that are left alone, for they have a caption.
         ours: How many files are left out, for we made them.
-        missing: Rows without a file.
+        blocked: Rows that cannot be captioned.
         notes: What the user should know.
     """
 
     clips: tuple[ToCaption, ...]
     captioned: frozenset[str] = frozenset()
     ours: int = 0
-    missing: tuple[Missing, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -119,6 +122,7 @@ def choose(store: CaptionStore, wanted: Wanted) -> Choice:
     made = _companions(rows, wanted.reference_column, store.folder)
     found, ours = _find(wanted, made, by_path)
     clips: list[ToCaption] = []
+    blocked: list[Blocked] = []
     captioned: set[str] = set()
     unnamable = 0
     for path in found:
@@ -131,11 +135,13 @@ def choose(store: CaptionStore, wanted: Wanted) -> Choice:
         asked = [row for row in known if _is_asked(row.key.name, wanted.only)]
         todo = [row for row in asked if wanted.override or not row.caption.strip()]
         captioned |= {clip_name(row.key) for row in asked if row not in todo}
-        clips += [_to_clip(row, path) for row in todo]
+        blocked += [_bad_window(row) for row in todo if row.fault]
+        clips += [_to_clip(row, path) for row in todo if not row.fault]
     return Choice(
         clips=tuple(clips),
         captioned=frozenset(captioned),
         ours=ours + unnamable,
+        blocked=tuple(blocked),
         notes=tuple(_notes(ours, unnamable)),
     )
 
@@ -150,7 +156,7 @@ def _new_clip(path: Path, folder: Path, only: frozenset[str]) -> list[ToCaption]
     None where a dataset could not name it.
     """
     name = Path(os.path.relpath(path, folder)).as_posix()
-    if visible(name) != name or not _is_text(name):
+    if visible(name) != name or not is_utf8(name):
         return None
     is_asked = _is_asked(name, only)
     return [ToCaption(key=Key(name), media=path, row=-1, base="")] if is_asked else []
@@ -164,23 +170,29 @@ def _notes(ours: int, unnamable: int) -> Iterator[str]:
 
 
 def _of_rows(rows: Sequence[StoredRow], wanted: Wanted) -> Choice:
-    clips, missing, captioned = [], [], set()
+    clips, blocked, captioned = [], [], set()
     for row in rows:
         if not _is_asked(row.key.name, wanted.only):
             continue
         if row.caption.strip() and not wanted.override:
             captioned.add(clip_name(row.key))
         elif row.media is None or not row.media.is_file():
-            reason = "no media path" if row.media is None else f"there is no {row.key.name}"
+            reason = "no media path" if row.media is None else f"there is no {visible(row.cell)}"
             remedy = "mend the path, or take the row out"
-            missing.append(Missing(row.key.name, row.row, reason, remedy))
+            blocked.append(Blocked(row.key.name, row.row, reason, remedy))
+        elif row.fault:
+            blocked.append(_bad_window(row))
         else:
             clips.append(_to_clip(row, row.media))
-    return Choice(clips=tuple(clips), captioned=frozenset(captioned), missing=tuple(missing))
+    return Choice(clips=tuple(clips), captioned=frozenset(captioned), blocked=tuple(blocked))
+
+
+def _bad_window(row: StoredRow) -> Blocked:
+    return Blocked(row.key.name, row.row, row.fault, WINDOW_REMEDY)
 
 
 def _to_clip(row: StoredRow, path: Path) -> ToCaption:
-    return ToCaption(key=row.key, media=path, row=row.row, base=row.caption)
+    return ToCaption(key=row.key, media=path, row=row.row, base=row.caption, span=row.span)
 
 
 def _companions(rows: Sequence[StoredRow], column: str, folder: Path) -> frozenset[str]:
@@ -280,11 +292,3 @@ def _mended(path: str) -> str:
 
 def _real(path: Path) -> str:
     return os.path.realpath(path)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

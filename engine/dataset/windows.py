@@ -16,6 +16,7 @@ from engine.dataset.manifest import cell_text
 from engine.text import visible
 
 START_COLUMN, END_COLUMN = "window_start", "window_end"
+WINDOW_REMEDY = "write seconds, such as 2.5, or empty the cell"
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -34,6 +35,11 @@ class Span(msgspec.Struct, frozen=True):
         """The seconds as in "2.5-7" or "2.5-end"."""
         end = "end" if self.end is None else _seconds(self.end)
         return f"{_seconds(self.start)}-{end}"
+
+    def seconds_of(self, duration: float) -> float:
+        """Return how long it is of a clip of `duration` seconds; 0 where it lies behind its end."""
+        end = duration if self.end is None else min(self.end, duration)
+        return max(0.0, end - self.start)
 
 
 WHOLE = Span()

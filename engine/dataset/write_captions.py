@@ -10,9 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,10 +18,11 @@ import msgspec
 import xxhash
 
 from engine.dataset.caption_db import Key, pack
-from engine.dataset.columns import find_column
+from engine.dataset.columns import find_column, media_column
 from engine.dataset.manifest import ConflictError, cell_text, load_manifest
-from engine.dataset.windows import row_name
-from engine.errors import DatasetError, LtxError
+from engine.dataset.name_keys import name_keys
+from engine.dataset.write_cells import refuse_read_only
+from engine.errors import LtxError
 from engine.files import atomic_write
 
 MOST_TOLD = 10_000
@@ -162,14 +161,8 @@ class _Writer:
         self._manifest = load_manifest(path, key_column=request.video_column)
         self._stamp = before
         columns = self._manifest.columns
-        self._video = request.video_column or find_column(columns, "video")
+        self._video = media_column(self._manifest, request.video_column)
         self._caption = request.caption_column or find_column(columns, "caption") or _NEW_COLUMN
-        if self._video not in columns:
-            raise DatasetError(
-                "no column of media paths",
-                remedy="name it as dataset.video_column",
-                file=path,
-            )
         self._clashes: list[Clash] = []
 
     def answer(self) -> Answer:
@@ -216,7 +209,7 @@ class _Writer:
                 owners[row] = edit
         if not self._manifest.is_changed:
             return
-        _refuse_read_only(self._manifest.path)
+        refuse_read_only(self._manifest.path, then="; the edits are kept as drafts")
         while True:
             try:
                 self._manifest.save()
@@ -238,13 +231,8 @@ class _Writer:
         self._clashes.append(Clash(name=edit.name, nth=edit.nth, theirs=theirs, is_gone=is_gone))
 
     def _places(self) -> dict[Key, int]:
-        counts: Counter[str] = Counter()
-        places = {}
-        for index, row in enumerate(self._manifest.rows):
-            name = row_name(row, self._video, index)
-            places[Key(name, counts[name])] = index
-            counts[name] += 1
-        return places
+        keys = name_keys(self._manifest.rows, self._video)
+        return {key: row for row, key in enumerate(keys)}
 
     def _captions(self) -> dict[Key, str]:
         rows = self._manifest.rows
@@ -285,17 +273,6 @@ def _seen(file: Path) -> dict[str, list[int]] | None:
 
 def _by_key(digests: Mapping[str, Sequence[int]]) -> dict[Key, int]:
     return {Key(name, nth): one for name, some in digests.items() for nth, one in enumerate(some)}
-
-
-def _refuse_read_only(path: Path) -> None:
-    # A rename would replace even a file that its owner made read-only.
-    with contextlib.suppress(FileNotFoundError):
-        if not (path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)):
-            raise DatasetError(
-                "the file is read-only",
-                remedy="make it writable (chmod u+w); the edits are kept as drafts",
-                file=path,
-            )
 
 
 @contextlib.contextmanager

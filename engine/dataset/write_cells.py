@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from engine.dataset.columns import find_column
+from engine.dataset.caption_db import Key
+from engine.dataset.columns import media_column
 from engine.dataset.manifest import ConflictError, Manifest, cell_text, load_manifest
 from engine.dataset.merge import same
+from engine.dataset.name_keys import numbered
 from engine.errors import DatasetError
 
 
@@ -33,15 +35,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     value: object = None
 
 
-def row_keys(rows: Sequence[Mapping[str, object]], video_column: str) -> list[tuple[str, int]]:
+def row_keys(rows: Sequence[Mapping[str, object]], video_column: str) -> list[Key]:
     """Return (media path, which of the rows that have it) for each row."""
-    counts: Counter[str] = Counter()
-    keys = []
-    for row in rows:
-        media = cell_text(row.get(video_column))
-        keys.append((media, counts[media]))
-        counts[media] += 1
-    return keys
+    return list(numbered(cell_text(row.get(video_column)) for row in rows))
 
 
 def write_cells(path: Path, cells: Sequence[Cell], *, video_column: str = "") -> list[Cell]:
@@ -61,15 +57,11 @@ def write_cells(path: Path, cells: Sequence[Cell], *, video_column: str = "") ->
         OSError: The folder cannot be written.
     """
     manifest = load_manifest(path, key_column=video_column)
-    column = video_column or find_column(manifest.columns, "video")
-    if column not in manifest.columns:
-        raise DatasetError(
-            "no column of media paths", remedy="name it as dataset.video_column", file=path
-        )
+    column = media_column(manifest, video_column)
     rows = {key: row for row, key in enumerate(row_keys(manifest.rows, column))}
-    grouped: dict[tuple[str, int], list[Cell]] = {}
+    grouped: dict[Key, list[Cell]] = {}
     for cell in cells:
-        grouped.setdefault((cell.media, cell.nth), []).append(cell)
+        grouped.setdefault(Key(cell.media, cell.nth), []).append(cell)
     left: list[Cell] = []
     owners: dict[int, list[Cell]] = {}
     for key, group in grouped.items():
@@ -107,14 +99,19 @@ def _save(manifest: Manifest, owners: Mapping[int, list[Cell]]) -> list[Cell]:
                 manifest.resolve(conflict, keep_ours=False)
 
 
-def refuse_read_only(path: Path) -> None:
+def refuse_read_only(path: Path, *, then: str = "") -> None:
     """Refuse to write where the owner wants nothing written.
+
+    Args:
+        path: The file; one that is not there may be written.
+        then: What to say behind the remedy.
 
     Raises:
         DatasetError: The file is read-only.
     """
     # A rename would replace even a file that its owner made read-only.
-    if not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-        raise DatasetError(
-            "the file is read-only", remedy="make it writable (chmod u+w)", file=path
-        )
+    with contextlib.suppress(FileNotFoundError):
+        if not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise DatasetError(
+                "the file is read-only", remedy=f"make it writable (chmod u+w){then}", file=path
+            )

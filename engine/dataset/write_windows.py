@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from engine.dataset.caption_db import Key
-from engine.dataset.columns import find_column
-from engine.dataset.manifest import Manifest, cell_text
+from engine.dataset.columns import find_column, media_column
+from engine.dataset.manifest import Manifest, cell_text, dataset_bytes
 from engine.dataset.name_keys import name_keys
 from engine.dataset.windows import END_COLUMN, START_COLUMN, WHOLE, read_span, row_name
 from engine.dataset.write_captions import digest_of
@@ -95,12 +95,7 @@ def change_window(
     """
     _check(change)
     for _ in range(_ATTEMPTS):
-        try:
-            was = path.read_bytes()
-        except OSError as error:
-            raise DatasetError(
-                f"cannot be read: {error.strerror}", remedy="check the path", file=path
-            ) from error
+        was = dataset_bytes(path)
         manifest = Manifest(path, was, key_column=video_column)
         work = _Work(manifest, change, video_column, caption_column)
         data = work.do()
@@ -139,13 +134,7 @@ class _Work:
         self._manifest = manifest
         self._change = change
         self._caption = caption or find_column(manifest.columns, "caption")
-        self._video = video or find_column(manifest.columns, "video")
-        if self._video not in manifest.columns:
-            raise DatasetError(
-                "no column of media paths",
-                remedy="name it as dataset.video_column",
-                file=manifest.path,
-            )
+        self._video = media_column(manifest, video)
         self._before = tuple(name_keys(manifest.rows, self._video))
         row = next((n for n, key in enumerate(self._before) if key == change.key), None)
         if row is None:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 import numpy.typing as npt
 import torch
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 
-from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, audio_stream, opened, reason
+from engine.media.arrays import Samples
 from engine.media.probe import Probe
-
-# Timestamps are rounded to ticks (1 ms in Matroska): frames follow one another without a seam
-# unless they are this far from their place, which means that sound is missing.
-_GAP = Fraction(1, 20)
-# Seek when this many seconds would be decoded for nothing, and come down a second early.
-_SEEK_FROM = 10
-_SEEK_EARLY = 1
+from engine.media.sound_parts import (
+    NO_DECODER,
+    SEEK_EARLY,
+    SEEK_FROM,
+    Part,
+    SoundError,
+    place_of,
+    sound_parts,
+)
 
 _HALF = math.sqrt(0.5)
 # ITU-R BS.775-4, table 2: left, right, or both, and how much. LFE is left out, as there.
@@ -93,19 +88,13 @@ def read_audio(
     """
     if not probe.audio:
         return None
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise MediaError("holds no sound any more", remedy="probe it again", file=path)
-        # None where FFmpeg has no decoder, which PyAV's stubs leave out.
-        context: AudioCodecContext | None = stream.codec_context
-        rate = context.rate if context else 0
-        if rate < 1:
-            raise _unreadable(path, "FFmpeg lacks its codec, or its sample rate is missing")
+    rate = probe.audio[0].rate
+    if rate < 1:
+        raise SoundError(path, NO_DECODER)
     origin = probe.origin + Fraction(start)
     window = _Window(sample_count(duration, rate), rate, origin)
-    late = Fraction(start) > _SEEK_FROM
-    if not (late and _fill(path, window, origin - _SEEK_EARLY)):
+    late = Fraction(start) > SEEK_FROM
+    if not (late and _fill(path, window, origin - SEEK_EARLY)):
         _fill(path, window, None)
     return Waveform(torch.from_numpy(window.samples), rate, window.heard)
 
@@ -125,19 +114,9 @@ class _Window:
         """Whether what follows cannot matter."""
         return self._next is not None and self._next >= self.samples.shape[1]
 
-    def place(self, time: Fraction | None) -> int:
-        """Return where a frame's first sample belongs: after the last frame, or by its time."""
-        follows = self._next
-        if time is None:
-            return follows if follows is not None else -round(self._origin * self.rate)
-        at = round((time - self._origin) * self.rate)
-        if follows is not None and abs(at - follows) < _GAP * self.rate:
-            return follows
-        return at
-
-    def add(self, time: Fraction | None, samples: npt.NDArray[np.float32]) -> None:
-        """Take in float32 [2, n] that is heard at `time` seconds."""
-        at = self.place(time)
+    def add(self, part: Part) -> None:
+        """Take in some sound."""
+        at, samples = place_of(part, self._origin, self._next), _two_channels(part)
         self._next = at + samples.shape[1]
         first, last = max(at, 0), min(self._next, self.samples.shape[1])
         if first < last:
@@ -152,62 +131,29 @@ def _fill(path: Path, window: _Window, seek: Fraction | None) -> bool:
         False when seeking came down too late and nothing was taken in.
     """
     begun = False
-    for frame in _frames(path, seek):
-        time = None if frame.pts is None else frame.pts * Fraction(frame.time_base or 1)
-        if seek is not None and not begun and (time is None or time > seek + _SEEK_EARLY):
+    for part in sound_parts(path, seek=seek):
+        late = part.time is None or (seek is not None and part.time > seek + SEEK_EARLY)
+        if seek is not None and not begun and late:
             return False
         begun = True
-        if frame.sample_rate != window.rate:
-            raise _unreadable(path, "its sample rate changes on the way")
-        window.add(time, _two_channels(frame))
+        if part.rate != window.rate:
+            raise SoundError(path, "its sample rate changes on the way")
+        window.add(part)
         if window.full:
             return True
     if not begun and seek is None:
-        raise _unreadable(path, "nothing in it decodes")
+        raise SoundError(path, "nothing in it decodes")
     return begun
 
 
-def _frames(path: Path, seek: Fraction | None) -> Generator[AudioFrame]:
-    """Yield decoded frames as planar float32."""
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            return
-        if seek is not None:
-            # A file that cannot seek is read from its beginning.
-            with contextlib.suppress(av.FFmpegError):
-                container.seek(int(seek / Fraction(stream.time_base or 1)), stream=stream)
-        to_float: AudioResampler | None = None
-        try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    raise DamagedDataError("damaged data")
-                for frame in packet.decode():
-                    if frame.format.name == "fltp":
-                        yield frame
-                        continue
-                    to_float = to_float or AudioResampler(format="fltp")
-                    yield from to_float.resample(frame)
-        except (av.FFmpegError, DamagedDataError, ValueError) as error:
-            raise _unreadable(path, reason(error)) from error
-
-
-def _unreadable(path: Path, why: str) -> MediaError:
-    return MediaError(
-        f"has a sound track that cannot be decoded ({why})",
-        remedy="export it again, or remove the track to treat the clip as silent",
-        file=path,
-    )
-
-
-def _two_channels(frame: AudioFrame) -> npt.NDArray[np.float32]:
-    """Return a planar float frame as float32 [2, n]."""
-    samples = frame.to_ndarray().astype(np.float32, copy=False)
+def _two_channels(part: Part) -> Samples:
+    """Return float32 [2, n]."""
+    samples = part.samples
     if samples.shape[0] == 2:
         return samples
     if samples.shape[0] == 1:
         return np.repeat(samples, 2, axis=0)
-    return down_mix_matrix(tuple(c.name for c in frame.layout.channels)) @ samples
+    return down_mix_matrix(tuple(c.name for c in part.layout.channels)) @ samples
 
 
 def down_mix_matrix(channels: tuple[str, ...]) -> npt.NDArray[np.float32]:

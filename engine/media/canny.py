@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from engine.errors import UsageError
-
-Pixels = npt.NDArray[np.uint8]
+from engine.media.arrays import Pixels
 
 LOW, HIGH = 100.0, 200.0
 

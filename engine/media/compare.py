@@ -8,22 +8,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from PIL import Image
 
 from engine.errors import MediaError
-from engine.media import colour
-from engine.media.containers import reason
+from engine.media.arrays import Floats, Pixels
+from engine.media.containers import Check
 from engine.media.geometry import Geometry
 from engine.media.images import read_image
+from engine.media.pictures import picture
 from engine.media.probe import Probe
-from engine.media.selection import effective_fps, first_index, in_order
-from engine.media.thumbnails import Check, Pixels, frames_at, upright
-
-Floats = npt.NDArray[np.float32]
+from engine.media.selection import effective_fps, in_order, kept_start
+from engine.media.thumbnails import frames_at
 
 
 class Pair(NamedTuple):
@@ -108,7 +105,7 @@ def _sources(
         yield read_image(path).astype(np.float32)
         return
     steady, rate = in_order(probe, fps), effective_fps(probe, fps)
-    begin = first_index(probe, start) / probe.fps if steady else Fraction(start)
+    begin = kept_start(probe, start, fps)
     times = [begin + number / rate for number in range(frames)]
     done: VideoFrame | None = None
     pixels = np.empty(0, np.float32)
@@ -131,20 +128,8 @@ def _others(path: Path, probe: Probe, frames: int, check: Check | None) -> Gener
 
 def _full(frame: VideoFrame, probe: Probe, *, tonemap: bool) -> Floats:
     """Return a frame upright at its own size: float32 [h, w, 3] in 0 … 255."""
-    kind = colour.hdr_kind(frame.color_trc) or probe.hdr
-    try:
-        if kind and tonemap:
-            from engine.media.tonemap import hdr_to_sdr  # torch, for HDR alone
-
-            pixels = hdr_to_sdr(frame, kind).permute(1, 2, 0).numpy() * 255
-        else:
-            pixels = frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"its pixels ({frame.format.name}) cannot be converted to RGB: {reason(error)}",
-            remedy="export it as 8-bit yuv420p",
-        ) from error
-    return upright(pixels, probe).astype(np.float32, copy=False)
+    pixels = picture(frame, probe, tonemap=tonemap)
+    return pixels.astype(np.float32) if pixels.dtype == np.uint8 else pixels * np.float32(255)
 
 
 def to_bucket(pixels: Floats, place: Geometry) -> Floats:

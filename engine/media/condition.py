@@ -10,14 +10,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.errors import LtxError, MediaError, UsageError
 from engine.identity import file_identity
+from engine.media.arrays import Pixels
 from engine.media.canny import HIGH, LOW, canny
 from engine.text import guessed, visible
 
-Pixels = npt.NDArray[np.uint8]
 CANNY = "canny"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
+
+# Called now and then while media is read or written; what it raises ends the work.
+Check = Callable[[], None]
 
 # Only formats that hold their own data. Playlists and the like (hls, concat, dash, image2) name
 # other files or addresses, and a media file of unknown origin must not make us open those.

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
@@ -24,22 +23,22 @@ from PIL import Image
 
 from engine.errors import EnvironmentFaultError, LtxError, MediaError
 from engine.files import atomic_path
-from engine.media.containers import reason
-from engine.media.cut_frames import Check, Frames, begins
+from engine.media.aac import add_aac, sound_frame
+from engine.media.containers import Check, reason
+from engine.media.cut_frames import Frames, begins
 from engine.media.cut_picture import Look, Shaper, look_at, tag
-from engine.media.cut_sound import Sound
-from engine.media.orientation import Turn, of_frame
+from engine.media.geometry import at_most
+from engine.media.orientation import Turn, of_frame, turned
 from engine.media.scene_options import Cutting
 from engine.media.scene_types import CutPiece, Found, Piece
+from engine.media.sound_track import SoundTrack
 
 # Called with a piece (or an image's target) and its whole file, just before that gets its name.
 Note = Callable[[CutPiece, Path], None]
 NoteImage = Callable[[int, Path, Path], None]
 
-# FFmpeg's own AAC encoder smears pure tones at less than this, for two channels.
-_AUDIO_BITS = 320_000
-# Rates that AAC knows; others are resampled to the last.
-_AAC_RATES = (96000, 88200, 64000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 48000)
+# What to do about sound that cannot be decoded.
+_WITHOUT = "cut it without sound with --no-audio"
 # The longest side of a preview image.
 _PREVIEW = 960
 _QUALITY = 88
@@ -72,7 +71,8 @@ def cut(
         MediaError: The video cannot be decoded that far, or a piece cannot be encoded.
         EnvironmentFaultError: The disk is full, or the folder cannot be written to.
     """
-    sound = Sound(path) if cutting.audio and any(one.target for one in wanted) else None
+    has_sound = cutting.audio and any(one.target for one in wanted)
+    sound = SoundTrack(path, without=_WITHOUT) if has_sound else None
     with contextlib.ExitStack() as stack:
         frames = Frames(path, found, check)
         stack.callback(frames.close)
@@ -99,7 +99,7 @@ class _Job:
         found: Found,
         cutting: Cutting,
         frames: Frames,
-        sound: Sound | None,
+        sound: SoundTrack | None,
         progress: Callable[[int], None] | None,
         note_image: NoteImage | None,
     ) -> None:
@@ -160,13 +160,9 @@ class _Job:
 
     def _writer(self, container: OutputContainer, first: VideoFrame, piece: Piece) -> _Writer:
         begin = begins(self._found, self._times, piece.kept.first)
-        sound = self._sound
-        seconds = self._seconds(piece)
-        if sound is not None and not sound.is_heard(begin, begin + seconds):
-            sound = None
+        track = _Track(self._sound, begin, self._seconds(piece))
         clock = _Clock(self._found, self._times, piece)
         look = look_at(first, self._turn_of(first))
-        track = _Track(sound, begin, seconds)
         return _Writer(self._path, container, look, clock, self._cutting, track)
 
     def _seconds(self, piece: Piece) -> Fraction:
@@ -193,13 +189,14 @@ class _Clock:
 
 
 class _Track:
-    """What the piece's sound is cut from."""
+    """What the piece's sound is cut from; nothing where it has none."""
 
-    def __init__(self, sound: Sound | None, begin: Fraction, seconds: Fraction) -> None:
-        self.sound = sound
+    def __init__(self, sound: SoundTrack | None, begin: Fraction, seconds: Fraction) -> None:
         rate = sound.rate if sound is not None else 0
         self.first = round(begin * rate)
         self.samples = int(seconds * rate)
+        end = round((begin + seconds) * rate)
+        self.sound = sound if sound is not None and sound.is_heard(self.first, end) else None
 
 
 class _Writer:
@@ -240,11 +237,7 @@ class _Writer:
         sound = self._track.sound
         if sound is None:
             return None
-        rate = sound.rate if sound.rate in _AAC_RATES else _AAC_RATES[-1]
-        stream = self._container.add_stream("aac", rate=rate, layout=sound.layout)
-        # 6144 bits a channel and 1024 samples at most.
-        stream.bit_rate = min(_AUDIO_BITS, 12 * rate) * sound.channels // 2
-        return stream
+        return add_aac(self._container, sound.rate, sound.layout)
 
     def add(self, frame: VideoFrame) -> None:
         """Encode the next frame, and the sound up to it."""
@@ -271,9 +264,7 @@ class _Writer:
         while self._samples < end:
             count = min(end - self._samples, sound.rate)
             samples = sound.read(track.first + self._samples, count)
-            frame = AudioFrame.from_ndarray(samples, format="fltp", layout=sound.layout)
-            frame.sample_rate, frame.time_base = sound.rate, Fraction(1, sound.rate)
-            frame.pts = self._samples
+            frame = sound_frame(samples, sound.layout, sound.rate, self._samples)
             self._container.mux(stream.encode(frame))
             self._samples += count
 
@@ -287,12 +278,9 @@ class _Writer:
 
 def preview(frame: VideoFrame, turn: Turn) -> Image.Image:
     """Return a frame upright, at most 960 pixels wide or high."""
-    width, height = frame.width, frame.height
-    scale = min(1.0, _PREVIEW / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
-    pixels = np.rot90(pixels, -turn.rotation // 90)
-    return Image.fromarray(np.ascontiguousarray(pixels[:, ::-1] if turn.mirrored else pixels))
+    width, height = at_most(frame.width, frame.height, _PREVIEW)
+    pixels = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="AREA")
+    return Image.fromarray(turned(pixels, turn))
 
 
 @contextlib.contextmanager

@@ -22,9 +22,8 @@ from av.stream import Stream
 
 from engine.errors import MediaError
 from engine.files import atomic_path
-from engine.media.containers import audio_stream, opened, require_video
+from engine.media.containers import Check, audio_stream, opened, require_video
 from engine.media.cut import writing
-from engine.media.cut_frames import Check
 from engine.media.scene_options import Cutting
 from engine.media.scene_types import CutPiece, Found, Range
 from engine.media.timing import measure

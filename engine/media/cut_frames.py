@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, decode, opened, reason, require_video, salvage
+from engine.media.containers import Check
 from engine.media.scene_types import Found
-
-Check = Callable[[], None]
+from engine.media.video_frames import video_frames
 
 # Seek when more than so many seconds would be decoded for nothing.
 _SEEK_FROM = 5
@@ -84,7 +82,7 @@ class Frames:
         forwards = self._run is not None and first >= self._next
         if self._times is not None and first / self._found.fps > _SEEK_FROM:
             ticks = int(self._times[first])
-            run = _decoded(self._path, self._found, ticks)
+            run = video_frames(self._path, self._found, ticks)
             head = next(run, None)
             number = None if head is None else _number_of(head, self._times)
             if head is not None and number is not None and number <= first:
@@ -94,7 +92,7 @@ class Frames:
             run.close()
         if not forwards:  # otherwise what lies between is decoded
             self.close()
-            self._run, self._next = _decoded(self._path, self._found, None), 0
+            self._run, self._next = video_frames(self._path, self._found), 0
 
 
 def _chain(head: VideoFrame, rest: Generator[VideoFrame]) -> Generator[VideoFrame]:
@@ -109,26 +107,6 @@ def _number_of(frame: VideoFrame, times: npt.NDArray[np.int64]) -> int | None:
         return None
     number = int(np.searchsorted(times, frame.pts))
     return number if number < len(times) and int(times[number]) == frame.pts else None
-
-
-def _decoded(path: Path, found: Found, ticks: int | None) -> Generator[VideoFrame]:
-    got = 0
-    with opened(path) as container:
-        stream = require_video(container, path)
-        if ticks is not None:
-            # A file that cannot seek is read from its beginning.
-            with contextlib.suppress(av.FFmpegError):
-                container.seek(ticks, stream=stream)
-        try:
-            for frame in (salvage if found.damaged else decode)(container, stream):
-                yield frame
-                got += 1
-        except (av.FFmpegError, DamagedDataError) as error:
-            raise MediaError(
-                f"damaged: decoding stops after {got:,} frames ({reason(error)})",
-                remedy="copy or export it again",
-                file=path,
-            ) from error
 
 
 def begins(found: Found, times: npt.NDArray[np.int64] | None, frame: int) -> Fraction:

@@ -11,7 +11,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
-from engine.media.orientation import Turn
+from engine.media.orientation import Turn, turned, upright_size
 
 # What libx264 takes as it is. Others lose their alpha, or are brought to 4:2:0.
 _TAKEN = frozenset(
@@ -49,9 +49,7 @@ class Look(NamedTuple):
     @property
     def out_size(self) -> tuple[int, int]:
         """Width and height as encoded."""
-        width, height = self.size
-        if self.turn.rotation in (90, 270):
-            width, height = height, width
+        width, height = upright_size(*self.size, self.turn.rotation)
         even = 2 if self.format in _HALF_CHROMA else 1
         return max(even, width - width % even), max(even, height - height % even)
 
@@ -144,7 +142,7 @@ def _moved(frame: VideoFrame, look: Look) -> VideoFrame:
     width, height = look.out_size
     moved = VideoFrame(width, height, look.format)
     for old, new in zip(frame.planes, moved.planes, strict=True):
-        pixels = _turned(_plane(old, deep=look.format.endswith("le")), look.turn)
+        pixels = turned(_plane(old, deep=look.format.endswith("le")), look.turn)
         pixels = np.ascontiguousarray(pixels[: new.height, : new.width])
         rows = np.zeros((new.height, new.line_size), np.uint8)
         data = pixels.view(np.uint8).reshape(new.height, -1)
@@ -159,8 +157,3 @@ def _plane(plane: object, *, deep: bool) -> npt.NDArray[np.uint8] | npt.NDArray[
     width = plane.width * (2 if deep else 1)  # type: ignore[attr-defined]
     packed = np.ascontiguousarray(rows[:, :width])
     return packed.view(np.uint16) if deep else packed
-
-
-def _turned(pixels: npt.NDArray[np.generic], turn: Turn) -> npt.NDArray[np.generic]:
-    pixels = np.rot90(pixels, -turn.rotation // 90)
-    return pixels[:, ::-1] if turn.mirrored else pixels

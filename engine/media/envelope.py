@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 
-from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, audio_stream, opened, reason
+from engine.media.containers import Check
 from engine.media.probe import Probe
-from engine.media.thumbnails import Check
+from engine.media.sound_parts import sound_parts
 
 MOST_COLUMNS = 4096
 
@@ -39,11 +33,6 @@ class Envelope(NamedTuple):
     def peak(self) -> float:
         """The largest absolute value."""
         return float(max(-self.low.min(), self.high.max(), 0))
-
-
-def level(value: float) -> float:
-    """Return dB of full scale; minus infinity for silence."""
-    return 20 * math.log10(value) if value > 0 else -math.inf
 
 
 def envelope(
@@ -73,19 +62,15 @@ def envelope(
     if not probe.audio or whole <= 0:
         return None
     bins = _Bins(columns)
-    end: Fraction | None = None
-    for frame in _frames(path):
+    end = Fraction(0)
+    for part in sound_parts(path):
         if check is not None:
             check()
-        rate = frame.sample_rate
-        begin = end if end is not None else Fraction(0)
-        if frame.pts is not None:
-            begin = frame.pts * Fraction(frame.time_base or 1) - probe.origin
-        end = begin + Fraction(frame.samples, rate)
+        begin = end if part.time is None else part.time - probe.origin
+        end = begin + Fraction(part.samples.shape[1], part.rate)
         if begin >= whole:
             break
-        samples = frame.to_ndarray().astype(np.float32, copy=False)
-        bins.add(samples, begin / whole, Fraction(1, rate) / whole)
+        bins.add(part.samples, begin / whole, Fraction(1, part.rate) / whole)
     return bins.result()
 
 
@@ -121,28 +106,3 @@ class _Bins:
         """Return what was gathered."""
         rms = np.sqrt(self._power / np.maximum(self._count, 1)).astype(np.float32)
         return Envelope(self._low, self._high, rms)
-
-
-def _frames(path: Path) -> Generator[AudioFrame]:
-    """Yield the first sound track as planar float32."""
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            return
-        to_float: AudioResampler | None = None
-        try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    raise DamagedDataError("damaged data")
-                for frame in packet.decode():
-                    if frame.format.name == "fltp":
-                        yield frame
-                        continue
-                    to_float = to_float or AudioResampler(format="fltp")
-                    yield from to_float.resample(frame)
-        except (av.FFmpegError, DamagedDataError, ValueError) as error:
-            raise MediaError(
-                f"has a sound track that cannot be decoded ({reason(error)})",
-                remedy="export it again, or remove the track to treat the clip as silent",
-                file=path,
-            ) from error

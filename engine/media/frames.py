@@ -13,20 +13,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import av
 import msgspec
 import torch
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError, UsageError
-from engine.media import colour
-from engine.media.containers import DamagedDataError, decode, opened, reason, require_video, salvage
+from engine.media.arrays import Floats, Pixels
 from engine.media.geometry import fit
 from engine.media.images import read_image
-from engine.media.orientation import Turn
+from engine.media.pictures import picture
 from engine.media.probe import Probe
 from engine.media.selection import effective_fps, first_index, in_order, selection_count
-from engine.media.tonemap import hdr_to_sdr
+from engine.media.video_frames import frame_time, numbered_frames
 from engine.text import plural
 
 
@@ -98,8 +96,7 @@ def iter_frames(
     """
     _check(path, probe, request)
     if probe.kind == "image":
-        pixels = torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous()
-        yield _to_bucket(_unit(pixels), request).to(dtype)
+        yield _to_bucket(_planes(read_image(path)), request).to(dtype)
         return
     got = 0
     done: VideoFrame | None = None
@@ -107,7 +104,8 @@ def iter_frames(
     with contextlib.closing(_select(path, probe, request)) as selected:
         for frame in selected:
             if frame is not done:
-                pixels = _to_bucket(_upright(frame, probe, path), request).to(dtype)
+                shown = picture(frame, probe, tonemap=True, path=path)
+                pixels = _to_bucket(_planes(shown), request).to(dtype)
                 done = frame
             yield pixels
             got += 1
@@ -159,7 +157,7 @@ def _select(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
 def _take_in_order(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
     first = first_index(probe, request.start)
     last = first + request.frames - 1
-    with contextlib.closing(_numbered(path, probe, first / probe.fps)) as numbered:
+    with contextlib.closing(numbered_frames(path, probe, first / probe.fps)) as numbered:
         for index, frame in numbered:
             if index >= first:
                 yield frame
@@ -175,9 +173,9 @@ def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
     slack = min(probe.tick, Fraction(1, 2000))
     count = 0
     shown: VideoFrame | None = None
-    with contextlib.closing(_numbered(path, probe, start)) as numbered:
+    with contextlib.closing(numbered_frames(path, probe, start)) as numbered:
         for index, frame in numbered:
-            begins = _time(frame, index, probe)
+            begins = frame_time(frame, index, probe)
             while shown is not None and start + count * step + slack < begins:
                 yield shown
                 count += 1
@@ -190,87 +188,10 @@ def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
         count += 1
 
 
-def _time(frame: VideoFrame, index: int, probe: Probe) -> Fraction:
-    """Return when a frame is shown, in seconds after the first one."""
-    if frame.pts is None:
-        return index / probe.fps
-    return (frame.pts - probe.first_pts) * probe.tick
-
-
-def _numbered(path: Path, probe: Probe, start: Fraction) -> Generator[tuple[int, VideoFrame]]:
-    """Yield (index, frame) from some frame at or before `start` seconds on.
-
-    Starts at the key frame before `start`, or at the beginning where seeking does not work.
-    """
-    ticks = probe.first_pts + int(start / probe.tick)
-    if ticks > probe.first_pts:
-        with contextlib.closing(_decoded(path, probe, ticks)) as frames:
-            head = next(frames, None)
-            if head is not None and head.pts is not None and head.pts <= ticks:
-                number = int(_time(head, 0, probe) * probe.fps + Fraction(1, 2))
-                yield number, head
-                yield from enumerate(frames, number + 1)
-                return
-    with contextlib.closing(_decoded(path, probe, None)) as frames:
-        yield from enumerate(frames)
-
-
-def _decoded(path: Path, probe: Probe, ticks: int | None) -> Generator[VideoFrame]:
-    got = 0
-    with opened(path) as container:
-        stream = require_video(container, path)
-        if ticks is not None:
-            # A file that cannot seek is read from its beginning.
-            with contextlib.suppress(av.FFmpegError):
-                container.seek(ticks, stream=stream)
-        try:
-            for frame in (salvage if probe.damaged else decode)(container, stream):
-                yield frame
-                got += 1
-        except (av.FFmpegError, DamagedDataError) as error:
-            raise MediaError(
-                f"damaged: decoding stops after {plural(got, 'frame')} ({reason(error)})",
-                remedy="copy or export it again, or take the clip out",
-                file=path,
-            ) from error
-
-
-def _upright(frame: VideoFrame, probe: Probe, path: Path) -> torch.Tensor:
-    """Return a frame as displayed: float32 [3, H, W] in 0 … 1, gamma-encoded SDR."""
-    kind = colour.hdr_kind(frame.color_trc) or probe.hdr
-    turn = Turn(probe.rotation, probe.mirrored)
-    try:
-        pixels = hdr_to_sdr(frame, kind) if kind else _planar(frame)
-    except (av.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"its pixels ({frame.format.name}) cannot be converted to RGB: {reason(error)}",
-            remedy="export it as 8-bit yuv420p",
-            file=path,
-        ) from error
-    return _unit(turned(pixels, turn))
-
-
-def _planar(frame: VideoFrame) -> torch.Tensor:
-    """Return a frame's RGB, with the matrix and range that it is tagged with: uint8 [3, H, W].
-
-    By way of rgb24: FFmpeg's own planar RGB (gbrp) is quicker, but leaves the last columns of
-    widths that are no multiple of 16 unwritten (seen in swscale 9.5).
-    """
-    return torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1).contiguous()
-
-
-def turned(pixels: torch.Tensor, turn: Turn) -> torch.Tensor:
-    """Return [..., H, W] turned clockwise, then flipped left to right, as `turn` says."""
-    if turn.rotation:
-        pixels = torch.rot90(pixels, -turn.rotation // 90, (-2, -1))
-    if turn.mirrored:
-        pixels = pixels.flip(-1)
-    return pixels.contiguous()
-
-
-def _unit(pixels: torch.Tensor) -> torch.Tensor:
-    """Return bytes as float32 in 0 … 1; floats are in it already."""
-    return pixels.float().div_(255) if pixels.dtype == torch.uint8 else pixels
+def _planes(pixels: Pixels | Floats) -> torch.Tensor:
+    """Return [H, W, 3], bytes or floats in 0 … 1, as float32 [3, H, W] in 0 … 1."""
+    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return planes.float().div_(255) if planes.dtype == torch.uint8 else planes
 
 
 def _to_bucket(pixels: torch.Tensor, request: FrameRequest) -> torch.Tensor:

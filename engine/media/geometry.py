@@ -84,6 +84,12 @@ def fit(
     return Geometry(width, height, left, top, bucket_width, bucket_height)
 
 
+def at_most(width: int, height: int, side: int) -> tuple[int, int]:
+    """Return a size of the same shape whose longer side is no longer than `side`."""
+    scale = min(1.0, side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def _draw(seed: int, crop_key: str, axis: str, spare: int) -> int:
     """Return an offset in 0 … spare, the same for the same arguments."""
     return int(hash_text(f"{seed}\0{axis}\0{crop_key}"), 16) % (spare + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,16 +21,18 @@ from PIL import Image
 
 from engine.errors import MediaError
 from engine.media.bars import Bars, Borders
-from engine.media.containers import check_file, decode, opened, require_video, salvage
+from engine.media.containers import Check, check_file, decode, opened, require_video, salvage
+from engine.media.geometry import at_most
 from engine.media.images import read_image
 from engine.media.likeness import SIDE, picture_hash
 from engine.media.listen import Sound, listen
+from engine.media.orientation import turned
 from engine.media.probe import Probe
+from engine.media.video_frames import frame_time
 
 # Part of the key under which looks are cached: raise it when one changes for the same file.
 HEALTH_VERSION = 1
 
-Check = Callable[[], None]
 Grey = npt.NDArray[np.uint8]
 
 HASHES = 8
@@ -124,16 +126,10 @@ def _looks(path: Path, probe: Probe, check: Check | None) -> Generator[tuple[flo
                 check()
             if time.monotonic() > end:
                 raise _Patience
-            moment = _moment(frame, number, probe)
+            moment = float(frame_time(frame, number, probe))
             if moment + 1e-6 >= due:
                 yield moment, frame
                 due = moment + step * 0.99
-
-
-def _moment(frame: VideoFrame, number: int, probe: Probe) -> float:
-    if frame.pts is None:
-        return number / float(probe.fps)
-    return float((frame.pts - probe.first_pts) * probe.tick)
 
 
 class _Eye:
@@ -152,7 +148,7 @@ class _Eye:
 
     def take(self, moment: float, frame: VideoFrame) -> None:
         """Take a frame that is shown at `moment` seconds."""
-        small = self._upright(_grey(frame, *self._small_size(frame)))
+        small = self._upright(_grey(frame, *at_most(frame.width, frame.height, _SMALL)))
         dark = float(np.mean(small <= _DARK)) >= _NEARLY_ALL
         self._black.take(moment, dark)
         still = self._anchor is not None and _is_same(self._anchor, small)
@@ -187,13 +183,8 @@ class _Eye:
             partial=self.partial,
         )
 
-    def _small_size(self, frame: VideoFrame) -> tuple[int, int]:
-        scale = min(1.0, _SMALL / max(frame.width, frame.height))
-        return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-
     def _upright(self, grey: Grey) -> Grey:
-        turned = np.rot90(grey, -self._probe.rotation // 90)
-        return np.ascontiguousarray(turned[:, ::-1] if self._probe.mirrored else turned)
+        return turned(grey, self._probe.turn)
 
 
 def _grey(frame: VideoFrame, width: int, height: int) -> Grey:

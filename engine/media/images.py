@@ -1,4 +1,4 @@
-"""Still images: what their headers say, and their pixels upright in sRGB."""
+"""Still images: what their headers say, their pixels upright in sRGB, and new ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from engine.errors import MediaError
+from engine.files import atomic_path
 from engine.media.containers import MOST_PIXELS, check_file
 
 IMAGE_SUFFIXES = frozenset(
@@ -89,6 +90,12 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         return np.array(_to_srgb(upright, image.info.get("icc_profile")))
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write uint8 [H, W, 3] as a PNG, whole or not at all."""
+    with atomic_path(path) as part:
+        Image.fromarray(pixels).save(part, format="PNG")
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

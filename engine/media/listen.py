@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 
 from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, audio_stream, check_file, opened, reason
+from engine.media.containers import Check, check_file
+from engine.media.loudness_types import dbfs
 from engine.media.probe import Probe
+from engine.media.sound_parts import SoundError, sound_parts
 
 # Full scale at 1: quieter than this is silence, -60 dB.
 SILENCE = 1e-3
@@ -47,10 +45,10 @@ class Sound(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def level(self) -> str:
         """The peak in words, in dB of full scale."""
-        return f"{20 * math.log10(self.peak):.0f} dB" if self.peak > 0 else "digital silence"
+        return f"{dbfs(self.peak):.0f} dB" if self.peak > 0 else "digital silence"
 
 
-def listen(path: Path, probe: Probe, *, check: Callable[[], None] | None = None) -> Sound | None:
+def listen(path: Path, probe: Probe, *, check: Check | None = None) -> Sound | None:
     """Listen to a file's first sound track, no longer than needed to know that it is heard.
 
     Args:
@@ -72,43 +70,17 @@ def listen(path: Path, probe: Probe, *, check: Callable[[], None] | None = None)
     peak, begins, ends = 0.0, math.nan, 0.0
     check_file(path)
     try:
-        for frame in _heard(path):
+        for part in sound_parts(path):
             if check is not None:
                 check()
-            begin = _time(frame, ends, probe)
+            begin = ends if part.time is None else float(part.time - probe.origin)
             begins = begin if math.isnan(begins) else begins
-            ends = begin + frame.samples / frame.sample_rate
-            samples = frame.to_ndarray()
-            if samples.size:
-                peak = max(peak, float(np.abs(samples).max()))
+            ends = begin + part.samples.shape[1] / part.rate
+            peak = max(peak, float(np.abs(part.samples).max(initial=0.0)))
             if (peak >= _CLEARLY and told is not None) or ends > _MOST:
                 break
-    except (MediaError, ValueError) as error:
-        return Sound(fault=error.message if isinstance(error, MediaError) else reason(error))
+    except MediaError as error:
+        return Sound(fault=error.why if isinstance(error, SoundError) else error.message)
     if math.isnan(begins):
         return Sound(fault="nothing in it decodes")
     return Sound(peak=peak, begins=begins, ends=max(ends, told or 0.0))
-
-
-def _time(frame: AudioFrame, ends: float, probe: Probe) -> float:
-    if frame.pts is None or frame.time_base is None:
-        return ends
-    return float(frame.pts * Fraction(frame.time_base) - probe.origin)
-
-
-def _heard(path: Path) -> Generator[AudioFrame]:
-    """Yield decoded frames as planar float32."""
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            return
-        to_float: AudioResampler | None = None
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                raise DamagedDataError("damaged data")
-            for frame in packet.decode():
-                if frame.format.name == "fltp":
-                    yield frame
-                    continue
-                to_float = to_float or AudioResampler(format="fltp")
-                yield from to_float.resample(frame)

@@ -8,18 +8,15 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, audio_stream, opened, reason
-from engine.media.loudness_types import FLOOR, NO_SOUND, SILENCE, Loudness
-from engine.media.thumbnails import Check
-
-Samples = npt.NDArray[np.float32]
+from engine.media.arrays import Samples
+from engine.media.containers import Check
+from engine.media.loudness_types import FLOOR, NO_SOUND, SILENCE, Loudness, dbfs
+from engine.media.sound_parts import decoding, frame_begin, sound_frames
 
 # Samples a second of what is looked at: speech lies well below 8 kHz.
 RATE = 16_000
@@ -78,37 +75,24 @@ def mono(
     Raises:
         MediaError: The track cannot be decoded.
     """
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            return
-        to_mono = AudioResampler(format="flt", layout="mono", rate=RATE)
-        early: int | None = None
-        try:
-            for packet in container.demux(stream):
-                if check is not None:
-                    check()
-                if packet.is_corrupt:
-                    raise DamagedDataError("damaged data")
-                for frame in packet.decode():
-                    if early is None:
-                        begins = (frame.pts or 0) * Fraction(frame.time_base or 1)
-                        early = 0 if origin is None else round((origin - begins) * RATE)
-                        if early < 0:
-                            yield np.zeros(min(-early, _LATEST_START * RATE), np.float32)
-                    for part in to_mono.resample(frame):
-                        samples = _samples(part)
-                        yield samples[max(0, early) :]
-                        early -= min(max(0, early), len(samples))
-            if early is not None:
-                for part in to_mono.resample(None):
-                    yield _samples(part)[max(0, early) :]
-        except (av.FFmpegError, DamagedDataError, ValueError) as error:
-            raise MediaError(
-                f"has a sound track that cannot be decoded ({reason(error)})",
-                remedy="export it again, or remove the track to treat the clip as silent",
-                file=path,
-            ) from error
+    to_mono = AudioResampler(format="flt", layout="mono", rate=RATE)
+    early: int | None = None
+    with contextlib.closing(sound_frames(path)) as frames, decoding(path):
+        for frame in frames:
+            if check is not None:
+                check()
+            if early is None:
+                begins = frame_begin(frame) or Fraction(0)
+                early = 0 if origin is None else round((origin - begins) * RATE)
+                if early < 0:
+                    yield np.zeros(min(-early, _LATEST_START * RATE), np.float32)
+            for part in to_mono.resample(frame):
+                samples = _samples(part)
+                yield samples[max(0, early) :]
+                early -= min(max(0, early), len(samples))
+        if early is not None:
+            for part in to_mono.resample(None):
+                yield _samples(part)[max(0, early) :]
 
 
 def _samples(frame: AudioFrame) -> Samples:
@@ -203,4 +187,4 @@ def _periodicity(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _decibels(value: float) -> float:
-    return max(FLOOR, 20 * math.log10(value)) if value > 0 else FLOOR
+    return max(FLOOR, dbfs(value))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 # Part of the key under which measures are cached: raise it when one changes for the same file.
@@ -35,3 +37,8 @@ class Loudness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_SOUND = Loudness(seconds=0.0, peak=FLOOR, rms=FLOOR, heard=0.0, speech=0.0)
+
+
+def dbfs(value: float) -> float:
+    """Return dB of full scale, which is 1; minus infinity for silence."""
+    return 20 * math.log10(value) if value > 0 else -math.inf

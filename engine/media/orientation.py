@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
+import numpy as np
+import numpy.typing as npt
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 class Turn(NamedTuple):
@@ -26,6 +30,12 @@ class Turn(NamedTuple):
 def upright_size(width: int, height: int, rotation: int) -> tuple[int, int]:
     """Return width and height after the turn."""
     return (height, width) if rotation in (90, 270) else (width, height)
+
+
+def turned(pixels: npt.NDArray[_Scalar], turn: Turn) -> npt.NDArray[_Scalar]:
+    """Return a stored picture upright: [H, W] or [H, W, channels], contiguous."""
+    pixels = np.rot90(pixels, -turn.rotation // 90)
+    return np.ascontiguousarray(pixels[:, ::-1] if turn.mirrored else pixels)
 
 
 def of_frame(frame: VideoFrame) -> Turn:

@@ -130,6 +130,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return Fraction(*self.time_base)
 
     @property
+    def turn(self) -> orientation.Turn:
+        """How a stored picture is brought upright."""
+        return orientation.Turn(self.rotation, self.mirrored)
+
+    @property
     def origin(self) -> Fraction:
         """Presentation time of the first frame in seconds, exactly."""
         return self.first_pts * self.tick

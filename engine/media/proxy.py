@@ -7,39 +7,31 @@ with a clip's length. Loads no torch but for HDR.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import msgspec
 import numpy as np
-import numpy.typing as npt
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
-from PIL import Image
 
 from engine.errors import MediaError
-from engine.files import atomic_path
+from engine.media.aac import sound_frame
+from engine.media.arrays import Pixels
 from engine.media.bars import Borders
-from engine.media.containers import DamagedDataError, audio_stream, opened, reason
-from engine.media.images import read_image
+from engine.media.containers import Check
+from engine.media.images import read_image, write_png
+from engine.media.pictures import rgb
 from engine.media.probe import Probe
-from engine.media.reference import Made, decoded, rgb
+from engine.media.reference import Made
 from engine.media.selection import in_order, selection_count
-from engine.media.sink import AAC_RATES, SoundFormat, VideoSink, video_sink
+from engine.media.sink import SoundFormat, VideoSink, disk_faults, video_sink
+from engine.media.sound_track import SoundTrack
 from engine.media.thumbnails import frames_at
-
-Pixels = npt.NDArray[np.uint8]
-Check = Callable[[], None]
+from engine.media.video_frames import video_frames
 
 # Nearly as large as the original, so that little is lost in being coded twice.
 _CRF = 12
-# As in `engine.media.audio`: frames of sound that are this near to their place follow one another.
-_GAP = Fraction(1, 20)
-_LAYOUTS = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
-_BLOCK = 1 << 16  # samples of silence written at a time
 
 
 class Treatment(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,18 +75,11 @@ def make_proxy(
     height = probe.height - crop.top - crop.bottom
     if width < 1 or height < 1:
         raise MediaError("nothing is left without its bars", remedy="take it out", file=source)
-    try:
+    with disk_faults(target):
         if probe.kind == "image":
-            with atomic_path(target) as part:
-                Image.fromarray(_cropped(read_image(source), crop)).save(part, format="PNG")
+            write_png(target, _cropped(read_image(source), crop))
             return Made(1, Fraction(1), width, height)
         return _video(source, target, probe, treatment, (width, height), check)
-    except OSError as error:
-        raise MediaError(
-            f"cannot be written: {error.strerror or error}",
-            remedy="make the folder writable, and space on its disk",
-            file=target,
-        ) from error
 
 
 def _video(
@@ -107,12 +92,14 @@ def _video(
 ) -> Made:
     rate = Fraction(*treatment.rate) if treatment.rate else probe.fps
     crop = treatment.crop or Borders()
-    sound = _sound_format(source, probe)
+    sound = SoundTrack(source, origin=probe.origin, damaged=probe.damaged)
+    heard = SoundFormat(sound.rate, sound.layout) if sound.rate else None
     pixels = np.empty(0, np.uint8)
     done: VideoFrame | None = None
     with (
+        contextlib.closing(sound),
         contextlib.closing(_frames(source, probe, rate)) as frames,
-        video_sink(target, size, rate, sound=sound, crf=_CRF) as sink,
+        video_sink(target, size, rate, sound=heard, crf=_CRF) as sink,
     ):
         for frame in frames:
             if check is not None:
@@ -123,8 +110,8 @@ def _video(
                 )
                 pixels, done = _cropped(upright, crop), frame
             sink.write(pixels)
-        if sound is not None:
-            _write_sound(source, probe, sound, Fraction(sink.frames) / rate, sink, check)
+        if heard is not None:
+            _write_sound(sound, sink.frames / rate, sink, check)
     return Made(sink.frames, rate, *size)
 
 
@@ -138,108 +125,19 @@ def _cropped(pixels: Pixels, crop: Borders) -> Pixels:
 def _frames(source: Path, probe: Probe, rate: Fraction) -> Generator[VideoFrame]:
     """Yield the frames of a constant rate, the same one again where it is shown for longer."""
     if in_order(probe, rate):
-        yield from decoded(source, probe)
+        yield from video_frames(source, probe)
         return
     times = [number / rate for number in range(max(1, selection_count(probe, rate)))]
     yield from frames_at(source, probe, times, steady=False)
 
 
-def _sound_format(source: Path, probe: Probe) -> SoundFormat | None:
-    if not probe.audio:
-        return None
-    track = probe.audio[0]
-    if track.rate < 1:
-        raise MediaError(
-            "has a sound track that cannot be decoded (FFmpeg lacks its codec)",
-            remedy="export it again, or remove the track",
-            file=source,
-        )
-    rate = track.rate if track.rate in AAC_RATES else AAC_RATES[-1]
-    return SoundFormat(rate, track.layout if track.layout in _LAYOUTS else "stereo")
-
-
 def _write_sound(
-    source: Path,
-    probe: Probe,
-    sound: SoundFormat,
-    seconds: Fraction,
-    sink: VideoSink,
-    check: Check | None,
+    sound: SoundTrack, seconds: Fraction, sink: VideoSink, check: Check | None
 ) -> None:
-    """Write the first sound track in its place: silence where there is none, nothing beyond."""
-    rate = probe.audio[0].rate
-    total = int(seconds * rate)
-    at = 0
-    for begin, samples in _placed(source, probe, sound.layout):
+    """Write the sound of so many seconds: silence where there is none, nothing beyond."""
+    total = int(seconds * sound.rate)
+    for at in range(0, total, sound.rate):
         if check is not None:
             check()
-        if begin >= total:
-            break
-        if begin > at:
-            at = _silence(sink, sound.layout, rate, at, begin, len(samples))
-        kept = samples[:, max(0, at - begin) : total - begin]
-        if kept.shape[1]:
-            sink.write_sound(_sound_frame(kept, sound.layout, rate, at))
-            at += kept.shape[1]
-    _silence(sink, sound.layout, rate, at, total, _channels(sound.layout))
-
-
-def _channels(layout: str) -> int:
-    return av.AudioLayout(layout).nb_channels
-
-
-def _silence(sink: VideoSink, layout: str, rate: int, begin: int, end: int, channels: int) -> int:
-    """Write silence from one sample to another; return the latter."""
-    for at in range(begin, end, _BLOCK):
-        empty = np.zeros((channels, min(_BLOCK, end - at)), dtype=np.float32)
-        sink.write_sound(_sound_frame(empty, layout, rate, at))
-    return max(begin, end)
-
-
-def _sound_frame(samples: npt.NDArray[np.float32], layout: str, rate: int, at: int) -> AudioFrame:
-    frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
-    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
-    return frame
-
-
-def _placed(
-    source: Path, probe: Probe, layout: str
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Yield blocks of sound, float32 [channels, n], each with the sample at which it begins."""
-    rate = probe.audio[0].rate
-    follows: int | None = None
-    for frame in _heard(source, layout, damaged=probe.damaged):
-        samples = np.asarray(frame.to_ndarray(), dtype=np.float32)
-        begin = follows if follows is not None else round(-probe.origin * rate)
-        if frame.pts is not None and frame.time_base is not None:
-            at = round((frame.pts * Fraction(frame.time_base) - probe.origin) * rate)
-            if follows is None or abs(at - follows) >= _GAP * rate:
-                begin = at
-        yield begin, samples
-        follows = begin + samples.shape[1]
-
-
-def _heard(source: Path, layout: str, *, damaged: bool) -> Iterator[AudioFrame]:
-    """Yield decoded frames as planar float32; of a damaged file, what comes before the damage."""
-    with opened(source) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            return
-        resampler = AudioResampler(format="fltp", layout=layout)
-        try:
-            for packet in container.demux(stream):
-                if packet.is_corrupt:
-                    raise DamagedDataError("damaged data")
-                for frame in packet.decode():
-                    if frame.format.name == "fltp" and frame.layout.name == layout:
-                        yield frame
-                    else:
-                        yield from resampler.resample(frame)
-        except (av.FFmpegError, DamagedDataError, ValueError) as error:
-            if damaged:
-                return
-            raise MediaError(
-                f"has a sound track that cannot be decoded ({reason(error)})",
-                remedy="export it again, or remove the track to treat the clip as silent",
-                file=source,
-            ) from error
+        samples = sound.read(at, min(sound.rate, total - at))
+        sink.write_sound(sound_frame(samples, sound.layout, sound.rate, at))

@@ -19,9 +19,8 @@ from scenedetect.detectors.histogram_detector import HistogramDetector
 from scenedetect.detectors.threshold_detector import ThresholdDetector
 from scenedetect.stats_manager import StatsManager
 
+from engine.media.arrays import Pixels
 from engine.media.scene_options import Finding
-
-Pixels = npt.NDArray[np.uint8]
 
 _NAN = float("nan")
 

@@ -8,7 +8,6 @@ large frame only those rows are converted here: the result is the same to the bi
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +15,8 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from engine.media.orientation import of_frame
-from engine.media.scene_detectors import Pixels
+from engine.media.arrays import Pixels
+from engine.media.orientation import of_frame, turned
 
 # PySceneDetect's: frames are reduced until the longer side has so many pixels.
 _SIDE = 256
@@ -57,7 +56,6 @@ class Reducer:
 
     def __call__(self, frame: VideoFrame) -> Pixels:
         """Return BGR uint8 [h, w, 3], upright."""
-        pixels: npt.NDArray[Any]
         if (
             self._pairs is not None
             and (frame.width, frame.height, frame.format.name) == self._source
@@ -66,9 +64,9 @@ class Reducer:
         else:
             pixels = self._bgr(frame)
         if (pixels.shape[1], pixels.shape[0]) != self._size:
-            pixels = cv2.resize(pixels, self._size, interpolation=cv2.INTER_LINEAR)
-        upright: Pixels = np.rot90(pixels, -self._turn.rotation // 90)
-        return np.ascontiguousarray(upright[:, ::-1] if self._turn.mirrored else upright)
+            small = cv2.resize(pixels, self._size, interpolation=cv2.INTER_LINEAR)
+            pixels = np.asarray(small, dtype=np.uint8)
+        return turned(pixels, self._turn)
 
     def _bgr(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
         """Return a frame in BGR, as OpenCV reads it: uint8 [h, w, 3]."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from engine.errors import UsageError
 from engine.files import atomic_write
 from engine.media.scene_types import Found, Range
+from engine.media.selection import evenly
 from engine.text import plural, visible
 
 if TYPE_CHECKING:
@@ -74,9 +75,7 @@ def preview_frames(kept: Range, count: int) -> list[int]:
     if kept.frames >= count + 2:
         first, last = first + 1, last - 1
     count = min(count, last - first + 1)
-    if count == 1:
-        return [(first + last) // 2]
-    return [first + round(step * (last - first) / (count - 1)) for step in range(count)]
+    return [(first + last) // 2] if count == 1 else evenly(first, last, count)
 
 
 def clock(seconds: float | Fraction) -> str:

@@ -25,14 +25,22 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.media.containers import DamagedDataError, decode, opened, reason, require_video, salvage
-from engine.media.scene_detectors import Pixels, Watch
+from engine.media.arrays import Pixels
+from engine.media.containers import (
+    Check,
+    DamagedDataError,
+    decode,
+    opened,
+    reason,
+    require_video,
+    salvage,
+)
+from engine.media.scene_detectors import Watch
 from engine.media.scene_options import Finding, Length, parse_length
 from engine.media.scene_reduce import Reducer
 from engine.media.scene_types import Found, Range, pack_times
 from engine.media.timing import Timing, measure, rate_and_regularity
 
-Check = Callable[[], None]
 Progress = Callable[[int, int, Watch], None]
 
 # Threads that reduce frames, and frames that are in their hands.

@@ -1,4 +1,4 @@
-"""Which frames of a clip are kept, without decoding it.
+"""Which frames of a clip are kept and which are shown, without decoding it.
 
 A source of constant rate is read in order: frame k is its k-th frame. One of variable rate, or one
 that is brought to another rate, is sampled: frame k is what a player shows at start + k / fps.
@@ -113,3 +113,40 @@ def selection_count(
     whole = Fraction(probe.duration)
     left = (whole if end is None else min(whole, Fraction(end))) - Fraction(start)
     return max(0, math.floor((left + _SLACK) * effective_fps(probe, fps)))
+
+
+def evenly(first: int, last: int, count: int) -> list[int]:
+    """Return up to `count` different numbers, evenly from `first` to `last`, both among them."""
+    if count < 1 or last < first:
+        return []
+    if count == 1 or first == last:
+        return [first]
+    count = min(count, last - first + 1)
+    return [first + round(step * (last - first) / (count - 1)) for step in range(count)]
+
+
+def spread(frames: int, kept: tuple[int, int], count: int) -> list[int]:
+    """Choose frames that show a clip and above all what is kept of it.
+
+    The first and the last kept frame are among them from two frames on. Frames that are not kept
+    get their share, at most a third, or what the kept ones leave over.
+
+    Args:
+        frames: How many the clip has.
+        kept: The first and the last that are kept; (0, -1) for none.
+        count: How many to choose, at most.
+    """
+    first, last = max(0, kept[0]), min(frames - 1, kept[1])
+    if last < first:
+        return evenly(0, frames - 1, count)
+    before, inside, after = first, last - first + 1, frames - 1 - last
+    outside = before + after
+    share = min(round(count * outside / frames) or 1, count // 3) if outside else 0
+    share = min(outside, max(share, count - inside))
+    early = round(share * before / outside) if outside else 0
+    late = share - early
+    return [
+        *(first - round(before * (early - step) / early) for step in range(early)),
+        *evenly(first, last, count - share),
+        *(last + round(after * (step + 1) / late) for step in range(late)),
+    ]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -20,8 +19,8 @@ from av.video.stream import VideoStream
 
 from engine.errors import MediaError
 from engine.files import atomic_path
-
-Pixels = npt.NDArray[np.uint8]
+from engine.media.aac import add_aac
+from engine.media.arrays import Pixels
 
 # What each suffix is written as: FFmpeg's container, and a codec that it can hold.
 _FORMATS = {
@@ -32,18 +31,17 @@ _FORMATS = {
     ".webm": ("webm", "libvpx-vp9"),
 }
 # Fine edges on black are what references are made of: a little better than what x264 calls
-# visually lossless. Of such pictures slower presets make no smaller files.
+# visually lossless.
 _CRF = 16
-_AUDIO_BITS = 320_000
-# Rates that AAC knows; others are resampled to the last.
-AAC_RATES = (96000, 88200, 64000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 48000)
+# Of such pictures slower ones make no smaller files.
+_PRESET = "veryfast"
 
 
 class SoundFormat(NamedTuple):
-    """How sound is written.
+    """What sound is written, see `engine.media.aac`.
 
     Attributes:
-        rate: Samples a second, one of `AAC_RATES`.
+        rate: Samples a second.
         layout: FFmpeg's name of the channels, such as "stereo".
     """
 
@@ -75,6 +73,7 @@ class VideoSink:
         self._tick = tick
         self._sound = sound
         self._last = -1
+        self._is_over = False
         self._lasting: dict[int, int] = {}
 
     def write(self, pixels: Pixels, time: int | None = None, lasting: int | None = None) -> None:
@@ -124,6 +123,12 @@ class VideoSink:
         if self._sound is not None:
             self._container.mux(self._sound.encode(frame))
 
+    def end_picture(self) -> None:
+        """Write what the encoder of the picture still holds; no frame comes after it."""
+        if not self._is_over:
+            self._put(None)
+            self._is_over = True
+
     def finish(self) -> None:
         """Write what the encoders still hold.
 
@@ -132,7 +137,7 @@ class VideoSink:
         """
         if not self.frames:
             raise MediaError("there is no frame to write", file=self._path)
-        self._put(None)
+        self.end_picture()
         if self._sound is not None:
             self._container.mux(self._sound.encode(None))
 
@@ -146,6 +151,7 @@ def video_sink(
     tick: Fraction | None = None,
     sound: SoundFormat | None = None,
     crf: int = _CRF,
+    preset: str = _PRESET,
 ) -> Iterator[VideoSink]:
     """Open a video for writing; on success it takes its place, on an error nothing is left.
 
@@ -157,28 +163,46 @@ def video_sink(
         size: Width and height.
         fps: Frames a second, exactly.
         tick: Seconds a tick of the times; by default a frame.
-        sound: Whether and how sound is written.
+        sound: What sound is written, if any.
         crf: Quality, 0 (lossless) … 51.
+        preset: x264's, from quick and large to slow and small.
 
     Raises:
         MediaError: Encoding failed, or no frame was written.
     """
     kind, codec = _FORMATS[path.suffix.lower()]
-    options = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
+    muxing = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
     tick = tick or 1 / fps
     with (
         atomic_path(path) as part,
         _writing(path),
-        av.open(str(part.absolute()), "w", format=kind, options=options) as container,
+        av.open(str(part.absolute()), "w", format=kind, options=muxing) as container,
     ):
-        video = _add_video(container, codec, size, fps, tick, crf)
+        options = _options(codec, crf, preset, is_steady=tick == 1 / fps)
+        video = _add_video(container, codec, size, fps, tick, options)
         track: AudioStream | None = None
         if sound is not None:
-            track = container.add_stream("aac", rate=sound.rate, layout=sound.layout)
-            track.bit_rate = min(_AUDIO_BITS, 12 * sound.rate)
+            track = add_aac(container, sound.rate, sound.layout)
         sink = VideoSink(path, container, video, tick, track)
         yield sink
         sink.finish()
+
+
+@contextlib.contextmanager
+def disk_faults(path: Path) -> Iterator[None]:
+    """Turn a fault of the disk or of a folder into one about the file that is being made.
+
+    Raises:
+        MediaError: The block failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise MediaError(
+            f"cannot be written: {error.strerror or error}",
+            remedy="make the folder writable, and space on its disk",
+            file=path,
+        ) from error
 
 
 @contextlib.contextmanager
@@ -192,22 +216,22 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _options(codec: str, crf: int, preset: str, *, is_steady: bool) -> dict[str, str]:
+    if codec != "libx264":  # VP9 takes a bit rate of 0 for "by quality alone"
+        vp9 = {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        return {"crf": str(crf), **vp9}
+    # Frames out of order would make MP4's durations, and so the mean rate, other ones.
+    return {"crf": str(crf), "preset": preset, **({} if is_steady else {"bf": "0"})}
+
+
 def _add_video(
     container: OutputContainer,
     codec: str,
     size: tuple[int, int],
     fps: Fraction,
     tick: Fraction,
-    crf: int,
+    options: dict[str, str],
 ) -> VideoStream:
-    options = {"crf": str(crf)}
-    if codec == "libx264":
-        options["preset"] = "veryfast"
-        if tick != 1 / fps:
-            # Frames out of order would make MP4's durations, and so the mean rate, other ones.
-            options["bf"] = "0"
-    else:  # VP9 takes a bit rate of 0 for "by quality alone"
-        options |= {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
     stream = container.add_stream(codec, rate=fps, options=options)
     assert isinstance(stream, VideoStream)  # noqa: S101 - both codecs are, for the type checker
     stream.width, stream.height = size

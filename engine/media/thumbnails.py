@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
 from PIL import Image
 
 from engine.errors import MediaError
-from engine.media import colour
-from engine.media.containers import DamagedDataError, decode, opened, reason, require_video, salvage
+from engine.media import orientation
+from engine.media.arrays import Pixels
+from engine.media.containers import Check, opened, require_video
 from engine.media.geometry import Geometry
 from engine.media.images import read_image
+from engine.media.pictures import as_bytes, converting, hdr_of, picture
 from engine.media.probe import Probe
-
-Pixels = npt.NDArray[np.uint8]
-Check = Callable[[], None]
+from engine.media.video_frames import frame_time, numbered_frames
 
 # Where a file has no index, seek when more than so many seconds would be decoded for nothing.
 _SEEK_FROM = 10
 # So many seconds are decoded without asking the index.
 _NEAR = Fraction(1, 2)
-# A seek can come down after the frame; the next try aims so many seconds earlier.
-_EARLIER = (0, 2)
 # The longest side of a small picture.
 MOST_SIDE = 2048
 # How bright what is not kept is shown.
@@ -54,43 +51,6 @@ def crop_box(place: Geometry) -> Box:
         (place.left + place.crop_width) / place.width,
         (place.top + place.crop_height) / place.height,
     )
-
-
-def evenly(first: int, last: int, count: int) -> list[int]:
-    """Return up to `count` different numbers, evenly from `first` to `last`, both among them."""
-    if count < 1 or last < first:
-        return []
-    if count == 1 or first == last:
-        return [first]
-    count = min(count, last - first + 1)
-    return [first + round(step * (last - first) / (count - 1)) for step in range(count)]
-
-
-def spread(frames: int, kept: tuple[int, int], count: int) -> list[int]:
-    """Choose frames that show a clip and above all what is kept of it.
-
-    The first and the last kept frame are among them from two frames on. Frames that are not kept
-    get their share, at most a third, or what the kept ones leave over.
-
-    Args:
-        frames: How many the clip has.
-        kept: The first and the last that are kept; (0, -1) for none.
-        count: How many to choose, at most.
-    """
-    first, last = max(0, kept[0]), min(frames - 1, kept[1])
-    if last < first:
-        return evenly(0, frames - 1, count)
-    before, inside, after = first, last - first + 1, frames - 1 - last
-    outside = before + after
-    share = min(round(count * outside / frames) or 1, count // 3) if outside else 0
-    share = min(outside, max(share, count - inside))
-    early = round(share * before / outside) if outside else 0
-    late = share - early
-    return [
-        *(first - round(before * (early - step) / early) for step in range(early)),
-        *evenly(first, last, count - share),
-        *(last + round(after * (step + 1) / late) for step in range(late)),
-    ]
 
 
 def fitting(width: int, height: int, most: tuple[int, int]) -> tuple[int, int]:
@@ -134,7 +94,7 @@ def frames_at(
             if run is None or keys.is_nearer(time, shown.begins if shown else Fraction(0)):
                 if run is not None:
                     run.close()
-                run, shown, ahead = _from(path, probe, time, steady=steady), None, None
+                run, shown, ahead = _timed(path, probe, time, steady=steady), None, None
             while shown is None or step is None or shown.begins + step <= time + slack:
                 if check is not None:
                     check()
@@ -146,6 +106,7 @@ def frames_at(
                 raise MediaError("no frame of it decodes", remedy="export it again", file=path)
             yield shown.frame
     finally:
+        keys.close()
         if run is not None:
             run.close()
 
@@ -163,75 +124,35 @@ class _Keys:
     def __init__(self, path: Path, probe: Probe) -> None:
         self._probe = probe
         self._path = path
+        self._files = contextlib.ExitStack()
+        self._stream: VideoStream | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._files.close()
 
     def is_nearer(self, time: Fraction, position: Fraction) -> bool:
         """Whether a key frame lies between a position and a later time."""
         if time - position < _NEAR:
             return False
-        ticks = self._probe.first_pts + int(time / self._probe.tick)
-        with opened(self._path) as container:
-            index = require_video(container, self._path).index_entries
-            if not len(index):
-                return time - position > _SEEK_FROM
-            at = index.search_timestamp(ticks)
-            if at < 0:
-                return False
-            begins = (index[at].timestamp - self._probe.first_pts) * self._probe.tick
-        return begins > position
+        if self._stream is None:
+            container = self._files.enter_context(opened(self._path))
+            self._stream = require_video(container, self._path)
+        index = self._stream.index_entries
+        if not len(index):
+            return time - position > _SEEK_FROM
+        at = index.search_timestamp(self._probe.first_pts + int(time / self._probe.tick))
+        if at < 0:
+            return False
+        return (index[at].timestamp - self._probe.first_pts) * self._probe.tick > position
 
 
-def _from(path: Path, probe: Probe, time: Fraction, *, steady: bool) -> Generator[_Shown]:
+def _timed(path: Path, probe: Probe, time: Fraction, *, steady: bool) -> Generator[_Shown]:
     """Yield frames from some frame at or before `time` on."""
-    ticks = probe.first_pts + int(time / probe.tick)
-    for earlier in _EARLIER:
-        target = ticks - int(earlier / probe.tick)
-        if target <= probe.first_pts:
-            break
-        with contextlib.closing(_decoded(path, probe, target)) as frames:
-            head = next(frames, None)
-            if head is not None and head.pts is not None and head.pts <= ticks:
-                yield from _timed(head, frames, probe, steady=steady)
-                return
-    with contextlib.closing(_decoded(path, probe, None)) as frames:
-        head = next(frames, None)
-        if head is not None:
-            yield from _timed(head, frames, probe, steady=steady)
-
-
-def _timed(
-    head: VideoFrame, rest: Iterator[VideoFrame], probe: Probe, *, steady: bool
-) -> Iterator[_Shown]:
-    number = int(_time(head, 0, probe) * probe.fps + Fraction(1, 2))
-    yield _Shown(number / probe.fps if steady else _time(head, number, probe), head)
-    for frame in rest:
-        number += 1
-        yield _Shown(number / probe.fps if steady else _time(frame, number, probe), frame)
-
-
-def _time(frame: VideoFrame, number: int, probe: Probe) -> Fraction:
-    if frame.pts is None:
-        return number / probe.fps
-    return (frame.pts - probe.first_pts) * probe.tick
-
-
-def _decoded(path: Path, probe: Probe, ticks: int | None) -> Generator[VideoFrame]:
-    got = 0
-    with opened(path) as container:
-        stream = require_video(container, path)
-        if ticks is not None:
-            # A file that cannot seek is read from its beginning.
-            with contextlib.suppress(av.FFmpegError):
-                container.seek(ticks, stream=stream)
-        try:
-            for frame in (salvage if probe.damaged else decode)(container, stream):
-                yield frame
-                got += 1
-        except (av.FFmpegError, DamagedDataError) as error:
-            raise MediaError(
-                f"damaged: decoding stops after {got} frames ({reason(error)})",
-                remedy="copy or export it again, or take the clip out",
-                file=path,
-            ) from error
+    with contextlib.closing(numbered_frames(path, probe, time)) as numbered:
+        for number, frame in numbered:
+            begins = number / probe.fps if steady else frame_time(frame, number, probe)
+            yield _Shown(begins, frame)
 
 
 def small(frame: VideoFrame, probe: Probe, size: tuple[int, int], *, tonemap: bool) -> Pixels:
@@ -246,37 +167,16 @@ def small(frame: VideoFrame, probe: Probe, size: tuple[int, int], *, tonemap: bo
     Raises:
         MediaError: Its pixels cannot be converted.
     """
-    width, height = (max(1, min(MOST_SIDE, side)) for side in size)
-    kind = colour.hdr_kind(frame.color_trc) or probe.hdr
-    try:
-        if kind and tonemap:
-            return _sdr(frame, probe, kind, (width, height))
-        # Scaled by Pillow: FFmpeg's scaler is up to two steps of 255 off.
-        return shrink(upright(frame.to_ndarray(format="rgb24"), probe), (width, height))
-    except (av.FFmpegError, ValueError) as error:
-        raise MediaError(
-            f"its pixels ({frame.format.name}) cannot be converted to RGB: {reason(error)}",
-            remedy="export it as 8-bit yuv420p",
-        ) from error
-
-
-def _sdr(
-    frame: VideoFrame, probe: Probe, kind: Literal["pq", "hlg"], size: tuple[int, int]
-) -> Pixels:
-    """Return a frame of HDR video, scaled first and mapped then, as uint8 [height, width, 3]."""
-    from engine.media.tonemap import hdr_to_sdr
-
-    width, height = size if probe.rotation in (0, 180) else size[::-1]
-    less = frame.reformat(width=width, height=height, interpolation=Interpolation.AREA)
-    less.color_trc, less.colorspace = frame.color_trc, frame.colorspace
-    light = hdr_to_sdr(less, kind).permute(1, 2, 0).numpy()
-    return upright(np.rint(light.clip(0, 1) * 255).astype(np.uint8), probe)
-
-
-def upright(pixels: npt.NDArray[np.generic], probe: Probe) -> Pixels:
-    """Return [h, w, 3] turned clockwise and flipped as the probe says."""
-    turned = np.rot90(pixels, -probe.rotation // 90)
-    return np.ascontiguousarray(turned[:, ::-1] if probe.mirrored else turned)
+    size = max(1, min(MOST_SIDE, size[0])), max(1, min(MOST_SIDE, size[1]))
+    if tonemap and hdr_of(frame, probe):
+        # Scaled before it is mapped, which takes by far the longest.
+        width, height = orientation.upright_size(*size, probe.rotation)
+        with converting(frame):
+            less = frame.reformat(width=width, height=height, interpolation=Interpolation.AREA)
+        less.color_trc, less.colorspace = frame.color_trc, frame.colorspace
+        return as_bytes(picture(less, probe, tonemap=True))
+    # Scaled by Pillow: FFmpeg's scaler is up to two steps of 255 off.
+    return shrink(as_bytes(picture(frame, probe, tonemap=False)), size)
 
 
 def shrink(pixels: Pixels, size: tuple[int, int]) -> Pixels:

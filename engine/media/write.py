@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import wave
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 import torch
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-from av.video.stream import VideoStream
-from PIL import Image
 
 from engine.errors import MediaError
 from engine.files import atomic_path
+from engine.media import images
+from engine.media.aac import sound_frame
 from engine.media.audio import Waveform
+from engine.media.sink import SoundFormat, video_sink
 
 Pixels = npt.NDArray[np.uint8] | torch.Tensor
 
-# FFmpeg's own AAC encoder smears pure tones at less than this.
-_AUDIO_BITS = 320_000
-# Rates that AAC knows; others are resampled to the last.
-_AAC_RATES = (96000, 88200, 64000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 48000)
+_PRESET = "medium"  # x264's own
 
 
 def write_video(
@@ -45,7 +37,7 @@ def write_video(
     An odd width or height loses its last column or row, which yuv420p cannot hold.
 
     Args:
-        path: The file to make or replace.
+        path: The file to make or replace, an .mp4.
         frames: uint8 [H, W, 3] each, all of one size; taken one at a time.
         fps: Frames a second, exactly.
         audio: Sound that starts with the first frame.
@@ -61,19 +53,20 @@ def write_video(
     first = next(arrays, None)
     if first is None:
         raise MediaError("there is no frame to write", file=path)
-    with (
-        atomic_path(path) as part,
-        _writing(path),
-        av.open(
-            str(part.absolute()), "w", format="mp4", options={"movflags": "+faststart"}
-        ) as container,
-    ):
-        video = _add_video(container, first, fps, crf)
-        sound = _add_audio(container, audio)
-        count = _encode_video(container, video, _chain(first, arrays), fps, path)
-        if audio is not None and sound is not None:
-            _encode_audio(container, sound, audio)
-    return count
+    height, width = (side - side % 2 for side in first.shape[:2])
+    sound = SoundFormat(audio.rate, "stereo") if audio is not None else None
+    with video_sink(path, (width, height), fps, sound=sound, crf=crf, preset=_PRESET) as sink:
+        for array in itertools.chain([first], arrays):
+            if array.shape != first.shape:
+                raise MediaError(
+                    f"frames of {first.shape[:2]} and {array.shape[:2]} cannot mix", file=path
+                )
+            sink.write(array[:height, :width])
+        sink.end_picture()
+        if audio is not None:
+            samples = audio.samples.detach().cpu().float().numpy()
+            sink.write_sound(sound_frame(samples, "stereo", audio.rate, 0))
+    return sink.frames
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
@@ -82,9 +75,7 @@ def write_png(path: Path, pixels: Pixels) -> None:
     Raises:
         MediaError: It is no such array.
     """
-    image = Image.fromarray(_array(pixels, path))
-    with atomic_path(path) as part:
-        image.save(part, format="PNG")
+    images.write_png(path, _array(pixels, path))
 
 
 def write_wav(path: Path, audio: Waveform) -> None:
@@ -104,24 +95,6 @@ def write_wav(path: Path, audio: Waveform) -> None:
         file.writeframes(data.tobytes())
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn FFmpeg's errors into one about the file that is being made."""
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise MediaError(
-            f"cannot be written: {error.strerror}", remedy="check the disk", file=path
-        ) from error
-
-
-def _chain(
-    first: npt.NDArray[np.uint8], rest: Iterable[npt.NDArray[np.uint8]]
-) -> Iterator[npt.NDArray[np.uint8]]:
-    yield first
-    yield from rest
-
-
 def _array(pixels: Pixels, path: Path) -> npt.NDArray[np.uint8]:
     array = pixels.detach().cpu().numpy() if isinstance(pixels, torch.Tensor) else pixels
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
@@ -130,66 +103,3 @@ def _array(pixels: Pixels, path: Path) -> npt.NDArray[np.uint8]:
             file=path,
         )
     return np.ascontiguousarray(array)
-
-
-def _add_video(
-    container: OutputContainer, first: npt.NDArray[np.uint8], fps: Fraction, crf: int
-) -> VideoStream:
-    height, width = (side - side % 2 for side in first.shape[:2])
-    stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.time_base = stream.codec_context.time_base = 1 / fps
-    context = stream.codec_context
-    context.colorspace = Colorspace.ITU709
-    context.color_primaries = ColorPrimaries.BT709
-    context.color_trc = ColorTrc.BT709
-    context.color_range = ColorRange.MPEG
-    return stream
-
-
-def _add_audio(container: OutputContainer, audio: Waveform | None) -> AudioStream | None:
-    if audio is None:
-        return None
-    rate = audio.rate if audio.rate in _AAC_RATES else _AAC_RATES[-1]
-    stream = container.add_stream("aac", rate=rate, layout="stereo")
-    stream.bit_rate = min(_AUDIO_BITS, 12 * rate)  # 6144 bits a channel and 1024 samples at most
-    return stream
-
-
-def _encode_video(
-    container: OutputContainer,
-    stream: VideoStream,
-    frames: Iterable[npt.NDArray[np.uint8]],
-    fps: Fraction,
-    path: Path,
-) -> int:
-    count, shape = 0, None
-    for array in frames:
-        if shape is not None and array.shape != shape:
-            raise MediaError(f"frames of {shape[:2]} and {array.shape[:2]} cannot mix", file=path)
-        shape = array.shape
-        container.mux(stream.encode(_to_yuv(array, count, fps)))
-        count += 1
-    container.mux(stream.encode(None))
-    return count
-
-
-def _to_yuv(array: npt.NDArray[np.uint8], index: int, fps: Fraction) -> VideoFrame:
-    height, width = (side - side % 2 for side in array.shape[:2])
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(array[:height, :width]), format="rgb24")
-    frame = frame.reformat(
-        format="yuv420p",
-        dst_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.MPEG,
-    )
-    frame.pts, frame.time_base = index, 1 / fps
-    return frame
-
-
-def _encode_audio(container: OutputContainer, stream: AudioStream, audio: Waveform) -> None:
-    samples = np.ascontiguousarray(audio.samples.detach().cpu().float().numpy())
-    frame = AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
-    frame.sample_rate, frame.time_base, frame.pts = audio.rate, Fraction(1, audio.rate), 0
-    container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))

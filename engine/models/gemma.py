@@ -15,7 +15,7 @@ from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 
 from engine.errors import EnvironmentFaultError, ModelError
 from engine.models.checkpoint import model_folder_shards
-from engine.models.header import TensorInfo, json_object, read_header
+from engine.models.header import TensorInfo, folder_config, read_header
 from engine.text import listed, visible
 
 # What stands before the text tower's own names, in files of different transformers releases.
@@ -74,14 +74,9 @@ def text_tower_config(folder: Path) -> Any:
     Raises:
         ModelError: It is missing or cannot be used, or the folder is of another model.
     """
-    file = folder / "config.json"
     if folder.is_file():
         raise _unsupported(folder, "a packed text encoder (LTX-2.5)")
-    if not file.is_file():
-        raise ModelError("there is no config.json", file=folder, remedy=_REMEDY)
-    table = json_object(file.read_bytes())
-    if table is None:
-        raise ModelError("it cannot be read", file=file, remedy=_REMEDY)
+    file, table = folder_config(folder, _REMEDY)
     kind = str(table.get("model_type"))
     text = table.get("text_config") if kind == "gemma3" else table
     if kind.startswith("gemma4"):

@@ -226,6 +226,25 @@ def _other_kind(path: Path, head: bytes) -> ModelError:
     return ModelError(what, file=path, remedy=remedy)
 
 
+def folder_config(folder: Path, remedy: str) -> tuple[Path, dict[str, Any]]:
+    """Return a model folder's config.json and what it holds.
+
+    Args:
+        folder: The model's folder.
+        remedy: What to do where it is missing or damaged.
+
+    Raises:
+        ModelError: It is.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ModelError("there is no config.json", file=folder, remedy=remedy)
+    table = json_object(file.read_bytes())
+    if table is None:
+        raise ModelError("it cannot be read", file=file, remedy=remedy)
+    return file, table
+
+
 def json_object(text: str | bytes) -> dict[str, Any] | None:
     """Return the JSON object in `text`, or None where it holds none."""
     try:

@@ -16,9 +16,10 @@ from engine.models.video_config import encoder_config
 from engine.precompute.digest import Estimate
 from engine.precompute.facts import component_path, is_set
 from engine.precompute.layout import Stage
-from engine.precompute.ledger import Ledger, OutputRecord, stored
+from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.plan_types import ClipOutline, Plan, Status
 from engine.project import Project
+from engine.state_file import stored
 
 # Attempts that are looked at, the latest of all.
 _LATEST = 5_000

@@ -18,6 +18,7 @@ from engine.database import Database
 from engine.errors import LtxError
 from engine.identity import FileIdentity, file_identity, hash_text, stat_identity
 from engine.precompute.fingerprint import Fingerprint
+from engine.state_file import stored
 
 
 class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,6 @@ class Ledger:
             EnvironmentFaultError: As `Database`.
         """
         self.database = Database(state_dir)
-        self._root = state_dir.parent.absolute()
 
     def __enter__(self) -> Ledger:
         return self
@@ -74,14 +74,14 @@ class Ledger:
         now = stat_identity(path)
         row = self.database.one(
             "SELECT probe FROM media WHERE path=? AND size=? AND mtime_ns=? AND reader=?",
-            (self._key(path), now.size, now.mtime_ns, reader),
+            (self.database.key(path), now.size, now.mtime_ns, reader),
         )
         if row is not None:
             return bytes(row[0]), True
         taken = probe(path)
         self.database.write(
             "INSERT OR REPLACE INTO media VALUES (?,?,?,?,?)",
-            (self._key(path), now.size, now.mtime_ns, reader, taken),
+            (self.database.key(path), now.size, now.mtime_ns, reader, taken),
         )
         return taken, False
 
@@ -96,14 +96,14 @@ class Ledger:
         now = _folder_identity(path) if path.is_dir() else stat_identity(path)
         row = self.database.one(
             "SELECT digest FROM digests WHERE path=? AND part=? AND size=? AND mtime_ns=?",
-            (self._key(path), part, now.size, now.mtime_ns),
+            (self.database.key(path), part, now.size, now.mtime_ns),
         )
         if row is not None:
             return str(row[0])
         digest = take() if take is not None else file_identity(path).digest
         self.database.write(
             "INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)",
-            (self._key(path), part, now.size, now.mtime_ns, digest),
+            (self.database.key(path), part, now.size, now.mtime_ns, digest),
         )
         return digest
 
@@ -111,7 +111,7 @@ class Ledger:
         """Return the records of a stage's folder by path inside it."""
         rows = self.database.all(
             f"SELECT {_RECORD}, path FROM outputs WHERE folder=?",  # noqa: S608
-            (self._key(folder),),
+            (self.database.key(folder),),
         )
         return {row[-1]: _to_record(row) for row in rows}
 
@@ -119,7 +119,7 @@ class Ledger:
         """Return the record of one output, or None."""
         row = self.database.one(
             f"SELECT {_RECORD} FROM outputs WHERE folder=? AND path=?",  # noqa: S608
-            (self._key(folder), stored(path)),
+            (self.database.key(folder), stored(path)),
         )
         return _to_record(row) if row is not None else None
 
@@ -128,7 +128,7 @@ class Ledger:
         self.database.write(
             "INSERT OR REPLACE INTO outputs VALUES (?,?,?,?,?,?,?,?,?)",
             (
-                self._key(folder),
+                self.database.key(folder),
                 stored(path),
                 msgspec.json.encode(record.fingerprint.facts),
                 record.identity.size,
@@ -139,13 +139,6 @@ class Ledger:
                 record.detail,
             ),
         )
-
-    def _key(self, path: Path) -> str:
-        # Relative inside the project, so that a project folder can be moved as a whole.
-        path = path.absolute()
-        with contextlib.suppress(ValueError):
-            path = path.relative_to(self._root)
-        return stored(path.as_posix())
 
 
 _RECORD = "facts, size, mtime_ns, aside, adopted, seconds, detail"
@@ -161,11 +154,6 @@ def _to_record(row: tuple[Any, ...]) -> OutputRecord:
         seconds=seconds,
         detail=detail,
     )
-
-
-def stored(path: str) -> str:
-    """Return a path as SQLite can keep it: bytes that are no UTF-8 become escapes."""
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _folder_identity(folder: Path) -> FileIdentity:

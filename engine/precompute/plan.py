@@ -13,7 +13,7 @@ from engine.dataset.clips import Clip, ClipSet, load_clips
 from engine.dataset.columns import (
     ColumnMap,
     find_column,
-    resolve_columns,
+    project_columns,
     unused_columns,
 )
 from engine.dataset.manifest import Manifest, load_manifest
@@ -22,7 +22,7 @@ from engine.identity import FileIdentity, stat_identity
 from engine.models.checkpoint import Checkpoint
 from engine.precompute.facts import Facts, component_path, is_set
 from engine.precompute.layout import Stage
-from engine.precompute.ledger import Ledger, stored
+from engine.precompute.ledger import Ledger
 from engine.precompute.make_steps import make_step, output_path
 from engine.precompute.plan_types import Orphan, Plan, PlanItem, Status
 from engine.precompute.status import Ask, Judge
@@ -36,6 +36,7 @@ from engine.precompute.survey import (
     unused_choices,
 )
 from engine.project import Project
+from engine.state_file import stored
 from engine.text import plural, visible
 
 
@@ -125,19 +126,11 @@ class Planner:
 
     def columns(self, manifest: Manifest) -> ColumnMap:
         """Return which column holds what; raises as `resolve_columns`."""
-        names = self.project.dataset
-        video = names.video_column
-        sounds = self.project.audio.durations and not find_column(manifest.columns, "video")
-        if not video and sounds:
+        section, video = self.project.dataset, ""
+        if self.project.audio.durations and not find_column(manifest.columns, "video"):
             # No picture anywhere: the sounds are the media.
-            video = names.audio_column or find_column(manifest.columns, "audio")
-        return resolve_columns(
-            manifest,
-            video=video,
-            caption=names.caption_column,
-            reference=names.reference_column,
-            audio=names.audio_column,
-        )
+            video = section.audio_column or find_column(manifest.columns, "audio")
+        return project_columns(manifest, section, video=video)
 
     def buckets(self) -> tuple[Bucket, ...]:
         """Return the project's buckets, held against the VAE's compression.

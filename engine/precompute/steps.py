@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from engine.dataset.windows import WHOLE, Span
 from engine.media.probe import Probe
 from engine.precompute.layout import CAPTIONS, Stage
 
@@ -111,6 +112,7 @@ class CaptionStep(Step, frozen=True, tag="caption"):
         fps: Frames a second that are looked at.
         clean: Whether openings such as "The video shows" are dropped.
         base: What tells the caption that the clip has now from others; kept with the answer.
+        span: Which part of the clip is captioned.
     """
 
     media: str
@@ -119,6 +121,7 @@ class CaptionStep(Step, frozen=True, tag="caption"):
     instruction: str
     fps: float
     clean: bool
+    span: Span = WHOLE
 
 
 AnyStep = VideoStep | AudioStep | TextStep | DecodeStep | CaptionStep

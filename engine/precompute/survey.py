@@ -192,8 +192,7 @@ def _keep_sound(found: Probe, durations: Sequence[Fraction], span: Span) -> Kept
             remedy='set audio.enabled and audio.durations, such as "2.0;4.0", to train on it, '
             "or take it out",
         )
-    end = min(found.duration, span.end if span.end is not None else found.duration)
-    room = Fraction(max(0.0, end - span.start)) + _SLACK
+    room = Fraction(span.seconds_of(found.duration)) + _SLACK
     fitting = [one for one in durations if one <= room]
     if not fitting:
         raise MediaError(

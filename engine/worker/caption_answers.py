@@ -81,7 +81,8 @@ class Answers:
         about = xxhash.xxh3_128()
         for part in (self._question, os.fsencode(clip.media)):
             about.update(len(part).to_bytes(8, "little") + part)
-        about.update(repr((clip.key.name, clip.key.nth, *content)).encode())
+        span = (clip.span.start, clip.span.end)
+        about.update(repr((clip.key.name, clip.key.nth, *span, *content)).encode())
         return self._folder / f"{about.hexdigest()}.json"
 
     def find(self, clip: ToCaption, detail: str = "", device: str = "") -> Arrived | None:

@@ -12,7 +12,8 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
-from engine.captioners.check import NETWORK, at_once, check_captioner, model_of
+from engine.captioners.check import at_once, check_captioner, model_of
+from engine.captioners.keys import NETWORK
 from engine.database import Database
 from engine.dataset.caption_db import digest
 from engine.dataset.caption_store import open_store
@@ -177,23 +178,23 @@ class CaptionJob:
             stage=CAPTIONS,
             to_do=len(todo),
             fresh=captioned,
-            blocked=len(choice.missing),
+            blocked=len(choice.blocked),
             skipped=choice.ours,
             done=self._done,
             failed=len(self._failures),
         )
 
     def _end(self, choice: Choice, captioned: int, seconds: float) -> JobDone:
-        missing = (
+        blocked = (
             ClipFailed(
                 stage="plan", clip=one.name, row=one.row, reason=one.reason, remedy=one.remedy
             )
-            for one in choice.missing
+            for one in choice.blocked
         )
         return JobDone(
             done=self._done,
             fresh=captioned,
-            failures=(*missing, *self._failures.values()),
+            failures=(*blocked, *self._failures.values()),
             skipped=choice.ours,
             set_aside=0,
             seconds=seconds,
@@ -291,6 +292,7 @@ class CaptionJob:
             instruction=section.instruction,
             fps=section.fps,
             clean=section.clean,
+            span=clip.span,
         )
 
     async def _take(self, clip: ToCaption | None, outcome: Outcome, total: int, model: str) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,10 +18,11 @@ from typing import BinaryIO, cast
 import msgspec
 
 from engine.captioners.answer_file import AnswerFile, write_answer
-from engine.captioners.asking import Question, better, look, question, to_file
+from engine.captioners.asking import Question, asked_by, better, to_file
 from engine.captioners.base import Captioner, CaptionerName, CaptionError, CaptionMedia
 from engine.captioners.keys import key_of
 from engine.captioners.make import make_captioner
+from engine.child import serving
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.precompute.steps import CaptionSetup, CaptionStep
 from engine.worker.messages import (
@@ -177,14 +176,7 @@ class Server:
             await asyncio.wait(others, timeout=_FAREWELL)
 
     async def _ask(self, step: CaptionStep, began: float) -> AnswerFile:
-        found = await asyncio.to_thread(look, Path(step.media))
-        asked = question(
-            found.media,
-            with_audio=step.with_audio,
-            instruction=step.instruction,
-            fps=step.fps,
-            clean=step.clean,
-        )
+        found, asked = await asyncio.to_thread(asked_by, step)
         answer, times = asked.understand(await self._caption(found.media, asked)), 1
         if answer.is_malformed:
             log.info("%s: %s; asked again", step.clip, "; ".join(answer.problems))
@@ -244,16 +236,10 @@ async def _main(outgoing: BinaryIO) -> None:
 
 def main() -> None:
     """Speak the protocol over stdin and stdout; what libraries print goes to stderr."""
-    faulthandler.enable()
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    outgoing = serving()
     # Requests with their keys in an address or a header are nobody's to read.
     for name in ("httpx", "httpx2", "httpcore", "openai", "google_genai"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
     asyncio.run(_main(outgoing))
 
 

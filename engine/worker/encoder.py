@@ -6,15 +6,14 @@ stdout, logs to stderr, and ends when its stdin closes: no encoder outlives its 
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
-import signal
 import sys
 import time
 
 import torch
 
+from engine.child import serving
 from engine.errors import EnvironmentFaultError, LtxError, ModelError
 from engine.memory.ways import CancelledError
 from engine.precompute.stages import open_stage
@@ -107,15 +106,7 @@ def _refusal(error: Exception) -> StageRefused:
 
 def main() -> None:
     """Speak the protocol over stdin and stdout; everything that libraries print goes to stderr."""
-    faulthandler.enable()
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    # Ctrl-C in the terminal is the scheduler's to handle: it sends a Cancel.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(Pipe(sys.stdin.buffer, outgoing))
+    serve(Pipe(sys.stdin.buffer, serving()))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from types import ModuleType
 
 import msgspec
 
+from engine.child import answers_alone
 from engine.machine import Gpu, Machine
 
 _LIBRARIES = ("torch", "torchaudio", "transformers")
@@ -16,9 +16,7 @@ _LIBRARIES = ("torch", "torchaudio", "transformers")
 
 def main() -> None:
     """Import the libraries one by one, look at the GPUs, print the answer."""
-    # Whatever a library prints goes to stderr: stdout is the answer alone.
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    answer = answers_alone()
     packages, faults = {}, {}
     for name in _LIBRARIES:
         try:

@@ -9,23 +9,18 @@ found. What it saw is kept, so that the next look is quick, and what it found, f
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from engine.child import answer
 from engine.errors import LtxError, MediaError
 from engine.events import (
     ClipDone,
     ClipFailed,
     ClipStarted,
-    JobDone,
     JobStarted,
     Notice,
-    Scanning,
     StageCount,
 )
 from engine.findings_file import keep_findings
@@ -37,10 +32,8 @@ from engine.precompute.ledger import Ledger
 from engine.precompute.survey import ClipPlan
 from engine.proxies import Mend, mend, name_proxies, to_mend, undo
 from engine.text import listed
-from engine.worker.reference_types import Stopped
-from engine.worker.spec import Fault, decoder
+from engine.worker.clip_work import ClipWork, work_off
 
-_TELL = 0.2  # seconds between two tidings of probing
 _MOST_WORKERS = 8
 _BATCH = 20  # proxies that are named in the dataset at a time
 _DIED = MediaError(
@@ -49,52 +42,8 @@ _DIED = MediaError(
 )
 
 
-class StopAsked(Exception):  # noqa: N818 - no error
-    """Nobody waits any more."""
-
-
-def main() -> None:
-    """Do what is asked for on stdin."""
-    wanted: Wanted = decoder(Wanted).decode(sys.stdin.buffer.readline())
-    stop = threading.Event()
-    threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    lock = threading.Lock()
-
-    def tell(event: object) -> None:
-        with lock:
-            answer(event)
-
-    work = Work(wanted, stop.is_set, tell)
-    try:
-        work.run()
-    except StopAsked:
-        tell(work.end(cancelled=True))
-    except LtxError as error:
-        tell(Stopped(fault=Fault.of(error)))
-    sys.stdout.flush()
-    os._exit(0)  # the thread that waits for stdin would hold the interpreter's lock on it
-
-
-class Work:
+class Work(ClipWork[Wanted]):
     """One request."""
-
-    def __init__(
-        self, wanted: Wanted, is_stopped: Callable[[], bool], tell: Callable[[object], None]
-    ) -> None:
-        """Keep what is asked for.
-
-        Args:
-            wanted: The request.
-            is_stopped: Whether nobody waits any more.
-            tell: Takes events, from several threads.
-        """
-        self._wanted = wanted
-        self._is_stopped = is_stopped
-        self._tell = tell
-        self._began = time.monotonic()
-        self._told = 0.0
-        self._fixed = 0
-        self._failures: list[ClipFailed] = []
 
     def run(self) -> None:
         """Do it.
@@ -108,7 +57,7 @@ class Work:
             found = gather(project, ledger, self._scanned)
             if self._wanted.undo:
                 for fixed in undo(found, self._wanted.only, kept):
-                    self._fixed += 1
+                    self._done += 1
                     self._tell(fixed)
                 found = gather(project, ledger, self._scanned)
             told = findings(found, self._look(found, kept), ledger)
@@ -119,29 +68,6 @@ class Work:
         for one in told:
             self._tell(one)
         self._tell(self.end())
-
-    def end(self, *, cancelled: bool = False) -> JobDone:
-        """Return the last event."""
-        return JobDone(
-            done=self._fixed,
-            fresh=0,
-            failures=tuple(self._failures),
-            skipped=0,
-            set_aside=0,
-            seconds=time.monotonic() - self._began,
-            cancelled=cancelled,
-        )
-
-    def _check(self) -> None:
-        if self._is_stopped():
-            raise StopAsked
-
-    def _scanned(self, done: int, total: int) -> None:
-        self._check()
-        now = time.monotonic()
-        if now >= self._told or done == total:
-            self._told = now + _TELL
-            self._tell(Scanning(done=done, total=total))
 
     def _look(self, found: Gathered, kept: Kept) -> Looks:
         """Look at every clip, several side by side."""
@@ -214,7 +140,7 @@ class Work:
             return
         fixed, left = name_proxies(found, made)
         for one in fixed:
-            self._fixed += 1
+            self._done += 1
             self._tell(one)
         if left:
             names = listed([one.plan.clip.name for one in left])
@@ -240,11 +166,5 @@ def _failure(plan: ClipPlan, error: Exception) -> ClipFailed:
     )
 
 
-def _stop_with_stdin(stop: threading.Event) -> None:
-    while os.read(0, 1 << 12):
-        pass
-    stop.set()
-
-
 if __name__ == "__main__":
-    main()
+    work_off(Wanted, Work)

@@ -14,7 +14,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Literal
 
 import msgspec
 
+from engine.child import when_stdin_ends
 from engine.errors import EnvironmentFaultError, LtxError, UsageError
 from engine.media.scene_report import Section, Shown, check_report, write_report
 from engine.media.scene_types import Range
@@ -187,12 +187,11 @@ def _watch(pool: _Pool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, pool.cancel)
 
-    def wait() -> None:
-        sys.stdin.buffer.read()
+    def cancel() -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(pool.cancel)
 
-    threading.Thread(target=wait, daemon=True).start()
+    when_stdin_ends(cancel)
 
 
 def _print(line: bytes) -> None:

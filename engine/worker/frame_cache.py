@@ -14,10 +14,12 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from engine.identity import stat_identity
+from engine.media.arrays import Pixels
+from engine.media.containers import Check
 from engine.media.images import read_image
+from engine.media.pictures import rgb
 from engine.media.probe import Probe
-from engine.media.reference import rgb
-from engine.media.thumbnails import Check, Pixels, frames_at, shrink, small
+from engine.media.thumbnails import frames_at, shrink, small
 
 # Bytes of pictures that are kept: small ones, and whole ones without colour for the edges.
 _SMALL_BYTES = 64 << 20

@@ -10,63 +10,30 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 
 import msgspec
 
-from engine.child import answer
+from engine.child import Seldom, answer, when_stdin_ends
 from engine.client import Engine
 from engine.errors import LtxError
 from engine.memory.monitor import Monitor
 from engine.precompute.digest import Digest, digest
 from engine.precompute.estimate import estimates
 from engine.precompute.ledger import Ledger
-from engine.project import Project
+from engine.worker.plan_types import Planned, Wanted
+from engine.worker.scan_types import Failed, Scanning
 from engine.worker.spec import Fault, decoder
 
 # Seconds between two tidings of progress.
 _TELL = 0.2
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for.
-
-    Attributes:
-        only: Names of the clips to look at; empty for all.
-    """
-
-    project: Project
-    only: tuple[str, ...] = ()
-
-
-class Scanning(msgspec.Struct, frozen=True, tag="scanning", tag_field="tell"):
-    """Media are being probed."""
-
-    done: int
-    total: int
-
-
-class Planned(msgspec.Struct, frozen=True, tag="planned", tag_field="tell"):
-    """The plan is made."""
-
-    digest: Digest
-
-
-class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="tell"):
-    """The plan cannot be made."""
-
-    fault: Fault
-
-
-Tell = Scanning | Planned | Failed
-
-
 def main() -> None:
     """Make the plan that is asked for on stdin."""
     wanted: Wanted = decoder(Wanted).decode(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    # Nothing is half written then, since a plan only reads.
+    when_stdin_ends(lambda: os._exit(0))
     try:
         answer(Planned(make(wanted)))
     except LtxError as error:
@@ -80,11 +47,15 @@ def make(wanted: Wanted) -> Digest:
         LtxError: The dataset, a bucket or a model path is unusable as a whole.
     """
     engine = Engine(wanted.project)
-    plan = engine.plan(only=wanted.only, progress=_Teller())
+    plan = engine.plan(only=wanted.only, progress=Seldom(_tell, _TELL))
     with Ledger(wanted.project.state_dir) as ledger:
         known = estimates(wanted.project, plan, engine.folders, ledger, Monitor().sample())
     free = _free(wanted.project.output_dir)
     return msgspec.structs.replace(digest(plan, known), disk_free=free)
+
+
+def _tell(done: int, total: int) -> None:
+    answer(Scanning(done, total))
 
 
 def _free(folder: Path) -> int:
@@ -94,25 +65,6 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(there).free if there is not None else 0
     except OSError:
         return 0
-
-
-class _Teller:
-    """Tells of progress, but not of every file."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now >= self._next or done == total:
-            self._next = now + _TELL
-            answer(Scanning(done, total))
-
-
-def _end_with_stdin() -> None:
-    # Whoever asked has gone: nothing is half written, since a plan only reads.
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -8,23 +8,19 @@ and `Stopped` where the work as a whole cannot be done.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from engine.child import answer
 from engine.errors import LtxError, MediaError
 from engine.events import (
     ClipDone,
     ClipFailed,
     ClipStarted,
-    JobDone,
     JobStarted,
     Notice,
-    Scanning,
     StageCount,
     StageDone,
     StageStarted,
@@ -38,66 +34,21 @@ from engine.precompute.ledger import Ledger
 from engine.precompute.survey import probe_files
 from engine.references import Item, References
 from engine.text import listed, plural
-from engine.worker.reference_types import STAGE, Stopped, Wanted
-from engine.worker.spec import Fault, decoder
+from engine.worker.clip_work import ClipWork, StopAsked, work_off
+from engine.worker.reference_types import STAGE, Wanted
+from engine.worker.spec import Fault
 
-_TELL = 0.2  # seconds between two tidings of probing
 _MOST_WORKERS = 4  # each encodes in threads of its own
 
 
-class StopAsked(Exception):  # noqa: N818 - no error
-    """Nobody waits any more."""
-
-
-def main() -> None:
-    """Make the references that are asked for on stdin."""
-    wanted: Wanted = decoder(Wanted).decode(sys.stdin.buffer.readline())
-    stop = threading.Event()
-    threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    tell = _Teller()
-    try:
-        Work(wanted, stop.is_set, tell).run()
-    except StopAsked:
-        tell(
-            JobDone(done=0, fresh=0, failures=(), skipped=0, set_aside=0, seconds=0, cancelled=True)
-        )
-    except LtxError as error:
-        tell(Stopped(fault=Fault.of(error)))
-    sys.stdout.flush()
-    os._exit(0)  # the thread that waits for stdin would hold the interpreter's lock on it
-
-
-class _Teller:
-    """Prints events from any thread, each on a line of its own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __call__(self, event: object) -> None:
-        with self._lock:
-            answer(event)
-
-
-class Work:
+class Work(ClipWork[Wanted]):
     """One request."""
 
     def __init__(
         self, wanted: Wanted, is_stopped: Callable[[], bool], tell: Callable[[object], None]
     ) -> None:
-        """Keep what is asked for.
-
-        Args:
-            wanted: The request.
-            is_stopped: Whether nobody waits any more.
-            tell: Takes events, from several threads.
-        """
-        self._wanted = wanted
-        self._is_stopped = is_stopped
-        self._tell = tell
-        self._failures: list[ClipFailed] = []
+        super().__init__(wanted, is_stopped, tell)
         self._unsaved: list[Item] = []
-        self._done = 0
-        self._told = 0.0
         self._hands = threading.local()
         self._numbers = iter(range(1, 1 << 30))
         self._serial = threading.Lock()
@@ -109,7 +60,6 @@ class Work:
             LtxError: The dataset or the condition is unusable as a whole.
             StopAsked: Nobody waits any more, and nothing was begun.
         """
-        began = time.monotonic()
         wanted = self._wanted
         condition = load_condition(
             wanted.condition, low=wanted.low, high=wanted.high, folders=wanted.modules
@@ -125,15 +75,7 @@ class Work:
             fresh = len(references.items) - len(to_do) - len(self._failures)
             self._begin(to_do, fresh)
             stopped = self._make_all(to_do, references, condition, kept)
-        self._end(references, fresh, time.monotonic() - began, stopped=stopped)
-
-    def _scanned(self, done: int, total: int) -> None:
-        if self._is_stopped():
-            raise StopAsked
-        now = time.monotonic()
-        if now >= self._told or done == total:
-            self._told = now + _TELL
-            self._tell(Scanning(done=done, total=total))
+        self._conclude(references, fresh, stopped=stopped)
 
     def _look(
         self,
@@ -260,10 +202,6 @@ class Work:
         )
         return made
 
-    def _check(self) -> None:
-        if self._is_stopped():
-            raise StopAsked
-
     def _take(self, item: Item, future: Future[Made]) -> bool:
         """Take a result; return whether the work is to stop."""
         error = future.exception()
@@ -300,25 +238,16 @@ class Work:
     def _say(self, text: str) -> None:
         self._tell(Notice(level="info", text=text))
 
-    def _end(self, references: References, fresh: int, seconds: float, *, stopped: bool) -> None:
+    def _conclude(self, references: References, fresh: int, *, stopped: bool) -> None:
         failed = len(self._failures)
+        seconds = time.monotonic() - self._began
         self._tell(StageDone(stage=STAGE, done=self._done, failed=failed, seconds=seconds))
         project, wanted = self._wanted.project, self._wanted
         if wanted.folder is not None and (more := references.unlisted(wanted.folder)):
             self._say(f"{plural(more, 'file')} of the folder in no row of the dataset: left alone")
         if self._done and project.file is not None and not project.dataset.reference_column:
             self._say(f'to encode them, set dataset.reference_column = "{references.column}"')
-        self._tell(
-            JobDone(
-                done=self._done,
-                fresh=fresh,
-                failures=tuple(self._failures),
-                skipped=0,
-                set_aside=0,
-                seconds=seconds,
-                cancelled=stopped,
-            )
-        )
+        self._tell(self.end(fresh=fresh, cancelled=stopped))
 
 
 def _failure(item: Item, error: LtxError) -> ClipFailed:
@@ -332,11 +261,5 @@ def _failure(item: Item, error: LtxError) -> ClipFailed:
     )
 
 
-def _stop_with_stdin(stop: threading.Event) -> None:
-    while os.read(0, 1 << 12):
-        pass
-    stop.set()
-
-
 if __name__ == "__main__":
-    main()
+    work_off(Wanted, Work)

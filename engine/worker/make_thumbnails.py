@@ -22,21 +22,26 @@ from PIL import Image
 
 from engine.child import answer
 from engine.errors import EnvironmentFaultError, LtxError, MediaError, UsageError
+from engine.media.arrays import Pixels
 from engine.media.compare import pairs
+from engine.media.containers import Check
 from engine.media.envelope import MOST_COLUMNS, envelope
 from engine.media.geometry import Geometry, fit
 from engine.media.probe import PROBE_VERSION, Probe, probe
-from engine.media.selection import effective_fps, exact_rate, first_index, in_order
+from engine.media.selection import (
+    effective_fps,
+    evenly,
+    exact_rate,
+    first_index,
+    in_order,
+    spread,
+)
 from engine.media.thumbnails import (
     MOST_SIDE,
-    Check,
-    Pixels,
     crop_box,
-    evenly,
     fitting,
     marked,
     shrink,
-    spread,
 )
 from engine.precompute.ledger import Ledger
 from engine.worker.frame_cache import FrameCache, Taken, drawn_edges

@@ -12,8 +12,6 @@ written again now and then. All of it gives way to whatever else the machine doe
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 
-from engine.child import answer
 from engine.dataset.windows import WHOLE
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.events import ClipDone, ClipStarted, JobDone, JobStarted, StageCount
@@ -30,9 +27,8 @@ from engine.kept import Kept
 from engine.media.loudness_types import LOUDNESS_VERSION, Loudness
 from engine.scoring import Entry, Scorer
 from engine.suspicion_file import FILE, Stored, read_stored, write_stored
-from engine.worker.reference_types import Stopped
+from engine.worker.clip_work import ClipWork, work_off
 from engine.worker.score_types import STAGE, Scored, Wanted
-from engine.worker.spec import Fault, decoder
 
 # The least urgent of all: an encode, and the user's own programs, come first.
 _KINDNESS = 19
@@ -43,50 +39,13 @@ _LOUDNESS = msgspec.msgpack.Decoder(Loudness)
 _UNHEARD = b""
 
 
-class StopAsked(Exception):  # noqa: N818 - no error
-    """Nobody waits any more."""
-
-
-def main() -> None:
-    """Score the captions of the project on stdin."""
-    wanted: Wanted = decoder(Wanted).decode(sys.stdin.buffer.readline())
-    stop = threading.Event()
-    threading.Thread(target=_stop_with_stdin, args=(stop,), daemon=True).start()
-    os.nice(_KINDNESS)
-    lock = threading.Lock()
-
-    def tell(event: object) -> None:
-        with lock:
-            answer(event)
-
-    work = Work(wanted, stop.is_set, tell)
-    try:
-        work.run()
-    except StopAsked:
-        tell(work.end(cancelled=True))
-    except LtxError as error:
-        tell(Stopped(fault=Fault.of(error)))
-    sys.stdout.flush()
-    os._exit(0)  # the thread that waits for stdin would hold the interpreter's lock on it
-
-
-class Work:
+class Work(ClipWork[Wanted]):
     """One request."""
 
     def __init__(
         self, wanted: Wanted, is_stopped: Callable[[], bool], tell: Callable[[object], None]
     ) -> None:
-        """Keep what is asked for.
-
-        Args:
-            wanted: The request.
-            is_stopped: Whether nobody waits any more.
-            tell: Takes events, from several threads.
-        """
-        self._wanted = wanted
-        self._is_stopped = is_stopped
-        self._tell = tell
-        self._began = time.monotonic()
+        super().__init__(wanted, is_stopped, tell)
         self._heard: dict[int, Loudness | None] = {}
 
     def run(self) -> None:
@@ -107,21 +66,10 @@ class Work:
             self._write(scorer, is_whole=True)
         self._tell(self.end())
 
-    def end(self, *, cancelled: bool = False) -> JobDone:
+    def end(self, *, fresh: int = 0, cancelled: bool = False) -> JobDone:
         """Return the last event."""
-        return JobDone(
-            done=len(self._heard),
-            fresh=0,
-            failures=(),
-            skipped=0,
-            set_aside=0,
-            seconds=time.monotonic() - self._began,
-            cancelled=cancelled,
-        )
-
-    def _check(self) -> None:
-        if self._is_stopped():
-            raise StopAsked
+        self._done = len(self._heard)
+        return super().end(fresh=fresh, cancelled=cancelled)
 
     def _write(self, scorer: Scorer, *, is_whole: bool) -> None:
         stored: Stored = scorer.score(self._heard, is_whole=is_whole)
@@ -219,11 +167,5 @@ def _kind(entry: Entry) -> str:
     return f"loudness-{LOUDNESS_VERSION}{part}"
 
 
-def _stop_with_stdin(stop: threading.Event) -> None:
-    while os.read(0, 1 << 12):
-        pass
-    stop.set()
-
-
 if __name__ == "__main__":
-    main()
+    work_off(Wanted, Work, kindness=_KINDNESS)

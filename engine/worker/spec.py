@@ -15,6 +15,7 @@ from engine.errors import LtxError
 from engine.events import JobDone
 from engine.precompute.layout import Stage
 from engine.project import Project
+from engine.text import is_utf8
 
 # What `caption-videos` looks for in a folder.
 EXTENSIONS = ("mp4", "avi", "mov", "mkv", "webm", "jpg", "jpeg", "png")
@@ -160,7 +161,7 @@ def _to_text(value: object) -> str:
     if isinstance(value, Path):
         text = str(value)
         # JSON holds UTF-8 only; a NUL stands in no path, so it can mark one of other bytes.
-        return text if _is_utf8(text) else "\0" + os.fsencode(value).decode("latin-1")
+        return text if is_utf8(text) else "\0" + os.fsencode(value).decode("latin-1")
     raise NotImplementedError(type(value).__name__)
 
 
@@ -170,14 +171,6 @@ def _from_text(kind: type, value: Any) -> Any:
             return Path(os.fsdecode(value[1:].encode("latin-1")))
         return Path(value)
     raise NotImplementedError(kind.__name__)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_text, order="deterministic")

@@ -20,8 +20,6 @@ from ltx_tui.cli.work import do
 if TYPE_CHECKING:
     from engine.worker.spec import JobSpec
 
-# What is read as a dataset when it is named instead of a folder or a clip.
-_DATASETS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv"}
 _OUTPUTS = {".json", ".jsonl", ".csv", ".txt"}
 
 
@@ -118,13 +116,13 @@ def command(
 
 
 def _is_dataset(source: Path) -> bool:
-    return source.is_file() and source.suffix.lower() in _DATASETS
+    return source.is_file() and source.suffix.lower() in opt.DATASETS
 
 
 def _project(source: Path, output: Path | None, values: Mapping[str, object]) -> Project:
     """Return the project of the output file, with the options on top."""
     target = _output(source, output).expanduser().absolute()
-    if target.suffix.lower() not in _OUTPUTS | (_DATASETS if target.exists() else set()):
+    if target.suffix.lower() not in _OUTPUTS | (set(opt.DATASETS) if target.exists() else set()):
         raise UsageError(
             f"captions cannot be written as {target.suffix or 'a file without suffix'!r}",
             remedy=f"use {', '.join(sorted(_OUTPUTS))}",

@@ -16,7 +16,6 @@ from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.output import make_view
 from ltx_tui.clip_child import ClipChild
 
-_DATASETS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _HINT = "Ctrl-C stops; the same command goes on"
 
 
@@ -89,8 +88,8 @@ def _place(source: Path | None, output: Path | None) -> tuple[Project, Path | No
     for path in (source, output.parent if output is not None else None):
         if path is not None and not path.exists():
             raise UsageError("no such file or folder", remedy="check the path", file=path)
-    if output is not None and output.suffix.lower() not in _DATASETS:
-        raise UsageError("is no dataset", remedy=f"use {', '.join(_DATASETS)}", file=output)
+    if output is not None and output.suffix.lower() not in opt.DATASETS:
+        raise UsageError("is no dataset", remedy=f"use {', '.join(opt.DATASETS)}", file=output)
     if source is None:
         return _around(output or Path.cwd(), output), None
     if source.is_dir():

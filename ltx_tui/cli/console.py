@@ -9,6 +9,7 @@ from typing import TextIO
 import click
 import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.style import Style
 from rich.text import Text
 from rich.theme import Theme as RichTheme
@@ -83,6 +84,11 @@ def can_write(console: Console, signs: str) -> bool:
 def text(value: object, style: str = "") -> Text:
     """Return any text, control characters made visible, as rich text without markup."""
     return Text(visible(value), style=style)
+
+
+def print_indented(console: Console, left: int, words: Text) -> None:
+    """Print text so many columns from the left, later lines as well."""
+    console.print(Padding(words, (0, 0, 0, left), expand=False))
 
 
 def can_animate(console: Console) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from rich.console import Console
-from rich.padding import Padding
 
 from engine.errors import UsageError
 from engine.events import AnyEvent
@@ -19,7 +18,7 @@ from engine.text import plural
 from engine.worker.reference_types import Stopped
 from ltx_tui.cli import errors
 from ltx_tui.cli import options as opt
-from ltx_tui.cli.console import glyph, make_console, print_json, text
+from ltx_tui.cli.console import glyph, make_console, print_indented, print_json, text
 from ltx_tui.cli.findings_view import Watch, print_findings, print_fixed
 from ltx_tui.cli.follow import follow_here
 from ltx_tui.cli.main import EXIT_CODES
@@ -74,22 +73,22 @@ def command(dataset: Path | None, media: bool, as_json: bool, **values: Any) -> 
     project = _project(dataset, opt.overrides(values))
     ask.check(project, media=media)
     if as_json:
-        return _as_json(project, ask, media=media)
+        return _as_json(project, ask, looked_at=project if media else None)
     found: list[Check] = []
-    looks = media and project is not None
-    for check in _checks(project, console, media=False):
+    looked_at = project if media else None
+    for check in _checks(project, console):
         found.append(check)
         # What is wrong with rows is told clip by clip below.
-        if looks and check.group == "dataset" and check.name != "file":
+        if looked_at is not None and check.group == "dataset" and check.name != "file":
             continue
         if len(found) == 1 or found[-2].group != check.group:
             console.print(text(f"{check.group.capitalize()}", "strong"))
         print_check(console, check)
-    watch = _look(project, ask, console, found) if looks and project is not None else None
-    if watch is not None:
+    watch = _look(looked_at, ask, console, found) if looked_at is not None else None
+    if looked_at is not None and watch is not None:
         print_fixed(console, watch.fixed, watch.failures)
         print_findings(console, watch.findings)
-        scores = score(project, console) if project is not None else None
+        scores = score(looked_at, console)
         if scores is not None:
             print_suspects(console, scores)
     console.print()
@@ -130,19 +129,19 @@ def _codes(fix: str | None, *, everything: bool) -> tuple[str, ...]:
     return parse_codes(fix) if fix is not None else ()
 
 
-def _as_json(project: Project | None, ask: _Ask, *, media: bool) -> int:
+def _as_json(project: Project | None, ask: _Ask, *, looked_at: Project | None) -> int:
     console = make_console(stderr=True)
-    found = list(_checks(project, console, media=False))
-    watch = _look(project, ask, console, found) if media and project is not None else None
+    found = list(_checks(project, console))
+    watch = _look(looked_at, ask, console, found) if looked_at is not None else None
     code = exit_code(found, watch)
     answer: dict[str, object] = {"exit_code": code, "checks": found}
-    if watch is not None:
+    if looked_at is not None and watch is not None:
         answer |= {
             "findings": watch.findings,
             "fixed": watch.fixed,
             "failures": watch.failures,
         }
-        scores = score(project, console) if project is not None else None
+        scores = score(looked_at, console)
         if scores is not None:
             answer |= as_data(scores)
     print_json(answer)
@@ -173,16 +172,12 @@ def _project(dataset: Path | None, values: dict[str, object]) -> Project | None:
     return read_project(dataset, values)
 
 
-def _checks(project: Project | None, console: Console, *, media: bool) -> Iterator[Check]:
+def _checks(project: Project | None, console: Console) -> Iterator[Check]:
     """Make the checks, with a sign of life on the console while they take long."""
     from engine.doctor import diagnose  # loads FFmpeg
 
-    with console.status("looking", spinner="line", spinner_style="accent") as status:
-
-        def count(done: int, total: int) -> None:
-            status.update(f"looking at the media {done:,}/{total:,}")
-
-        yield from diagnose(project, media=media, progress=count)
+    with console.status("looking", spinner="line", spinner_style="accent"):
+        yield from diagnose(project, media=False)
 
 
 def print_check(console: Console, check: Check) -> None:
@@ -192,11 +187,9 @@ def print_check(console: Console, check: Check) -> None:
     line = text(f"{glyph(console, sign)} ", sign)
     line.append_text(text(f"{check.name}  ", "strong"))
     line.append_text(text(f"{word}{check.text}"))
-    console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    print_indented(console, 2, line)
     if check.remedy:
-        console.print(
-            Padding(text(f"{glyph(console, 'arrow')} {check.remedy}"), (0, 0, 0, 6), expand=False)
-        )
+        print_indented(console, 6, text(f"{glyph(console, 'arrow')} {check.remedy}"))
 
 
 def exit_code(checks: list[Check], watch: Watch | None = None) -> int:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.status import Status
 
 from engine.events import ClipDone, ClipFailed, JobDone, JobStarted, Notice, Scanning
 from engine.health_types import Finding, Fixed
 from engine.text import plural, visible
-from ltx_tui.cli.console import glyph, text
+from ltx_tui.cli.console import glyph, print_indented, text
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.progress import notice_words
 
@@ -97,32 +96,30 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     console.print(text("Clips", "strong"))
     for (row, clip), group in groupby(shown, key=lambda one: (one.row, one.clip)):
         head = f"{visible(clip)} (row {row + 1})" if row is not None else "the whole set"
-        _line(console, 2, text(head, "strong"))
+        print_indented(console, 2, text(head, "strong"))
         for one in group:
             _print_one(console, one)
     if len(shown) < len(findings):
         more = plural(len(findings) - len(shown), "more finding")
-        _line(console, 2, text(f"… and {more}: `ltx-tui doctor | less` shows all, --json too"))
+        print_indented(
+            console, 2, text(f"… and {more}: `ltx-tui doctor | less` shows all, --json too")
+        )
     if not findings:
-        _line(console, 2, text(f"{glyph(console, 'ok')} nothing found", "ok"))
+        print_indented(console, 2, text(f"{glyph(console, 'ok')} nothing found", "ok"))
         return
-    _line(console, 2, text(counts(findings)))
+    print_indented(console, 2, text(counts(findings)))
 
 
 def _print_one(console: Console, one: Finding) -> None:
     line = text(f"{glyph(console, _SIGNS[one.severity])} ", _STYLES[one.severity])
     line.append_text(text(f"{one.code}  ", "strong"))
     line.append_text(text(f"{one.severity}: {one.text}"))
-    _line(console, 4, line)
+    print_indented(console, 4, line)
     arrow = glyph(console, "arrow")
     if one.remedy:
-        _line(console, 6, text(f"{arrow} {one.remedy}"))
+        print_indented(console, 6, text(f"{arrow} {one.remedy}"))
     if one.fix:
-        _line(console, 6, text(f"{arrow} --fix {one.code} writes a proxy {one.fix}"))
-
-
-def _line(console: Console, left: int, words: object) -> None:
-    console.print(Padding(words, (0, 0, 0, left), expand=False))  # type: ignore[arg-type]
+        print_indented(console, 6, text(f"{arrow} --fix {one.code} writes a proxy {one.fix}"))
 
 
 def counts(findings: Iterable[Finding]) -> str:
@@ -139,9 +136,9 @@ def print_fixed(console: Console, fixed: Sequence[Fixed], failures: Sequence[Cli
     for one in fixed:
         how = ", ".join(one.codes) or "undone"
         words = f"{glyph(console, 'ok')} {one.media} instead of {one.source} ({how})"
-        _line(console, 2, text(words, "ok"))
+        print_indented(console, 2, text(words, "ok"))
     for failure in failures:
         words = f"{glyph(console, 'error')} {visible(failure.clip)}: {failure.reason}"
-        _line(console, 2, text(words, "error"))
+        print_indented(console, 2, text(words, "error"))
         if failure.remedy:
-            _line(console, 6, text(f"{glyph(console, 'arrow')} {failure.remedy}"))
+            print_indented(console, 6, text(f"{glyph(console, 'arrow')} {failure.remedy}"))

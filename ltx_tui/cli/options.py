@@ -17,6 +17,8 @@ from engine.settings import KEYS
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+# What is read as a dataset where it is named.
+DATASETS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _ONE = r"(?:cpu|mps|cuda(?::\d{1,3})?)"
 _DEVICE = re.compile(rf"auto|{_ONE}(?: *, *{_ONE})*")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.padding import Padding
 
 from engine.errors import LtxError
 from engine.events import AnyEvent, JobStarted
@@ -15,7 +14,7 @@ from engine.suspicion_file import Scores, read_scores
 from engine.text import plural, visible
 from engine.worker.reference_types import Stopped
 from engine.worker.score_types import Scored, Wanted
-from ltx_tui.cli.console import glyph, text
+from ltx_tui.cli.console import glyph, print_indented, text
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.findings_view import Watch
 from ltx_tui.cli.follow import follow_here
@@ -100,4 +99,4 @@ def print_suspects(console: Console, scores: Scores) -> None:
 
 
 def _line(console: Console, left: int, words: str, how: str = "") -> None:
-    console.print(Padding(text(words, how), (0, 0, 0, left), expand=False))
+    print_indented(console, left, text(words, how))

@@ -22,7 +22,7 @@ from ltx_tui.bucket_counts import Shape, Stock, changed, check_scale, move_words
 from ltx_tui.colours import style
 from ltx_tui.host import focus_now
 from ltx_tui.signs import signs
-from ltx_tui.widgets.board import Board, Item, hanging
+from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 from ltx_tui.widgets.lines import Lines
 
 _CSS = """
@@ -115,10 +115,7 @@ class BucketDialog(ModalScreen[Bucket | None]):
             bucket = parse_bucket(self._input.value)
             self._check(bucket)
         except UsageError as error:
-            wrong = hanging(f"{how.failed} ", error.message, width)
-            remedy = hanging(f"  {how.arrow} ", error.remedy, width) if error.remedy else []
-            red = style(self.app, "error")
-            return [*(Text(one, red) for one in wrong), *(Text(one) for one in remedy)]
+            return fault_lines(error.message, error.remedy, width, style(self.app, "error"), how)
         self._bucket = bucket
         frames, height, wide = bucket.latent_shape()
         facts = f"{bucket.tokens():,} tokens, a latent of {frames}×{height}×{wide}"

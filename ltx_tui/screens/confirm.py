@@ -35,16 +35,28 @@ class Confirm(ModalScreen[bool]):
         Binding("escape,n,q", "end(False)", show=False),
     ]
 
-    def __init__(self, title: str, lines: Sequence[str], *, does: str) -> None:
+    def __init__(
+        self,
+        title: str,
+        lines: Sequence[str],
+        *,
+        does: str,
+        head: str | None = None,
+        most: int = 0,
+    ) -> None:
         """Ask.
 
         Args:
             title: What it is about.
-            lines: What would be done.
+            lines: What would be done, a paragraph each.
             does: What `enter` does, in a word or two.
+            head: What each paragraph begins with; None for an arrow.
+            most: Lines of a paragraph at most; 0 for all.
         """
         super().__init__()
         self._title, self._lines, self._does = title, lines, does
+        self._head = f"{signs().arrow} " if head is None else head
+        self._most = most
         self._board = Board(has_cursor=False)
 
     def compose(self) -> ComposeResult:
@@ -65,11 +77,11 @@ class Confirm(ModalScreen[bool]):
     def _say(self) -> None:
         if not self.is_mounted or not self._board.room:
             return
-        head = f"{signs().arrow} "
+        room, most = self._board.room, self._most
         lines = [
             Item(Text(line))
             for words in self._lines
-            for line in hanging(head, visible(words), self._board.room)
+            for line in hanging(self._head, visible(words), room, most=most)
         ]
         self._board.styles.height = len(lines)
         self._board.show(lines)

@@ -40,7 +40,7 @@ class ConflictScreen(Commanded, Screen[None]):
         is_gone = clash is not None and clash.is_gone
         theirs = clash.theirs if clash is not None else ""
         what = "its row is gone from" if is_gone else "it was also changed in"
-        words = f"⚠ {self._doc.key.name} was edited here, and {what} the dataset file."
+        words = f"⚠ {visible(self._doc.key.name)} was edited here, and {what} the dataset file."
         yield Static(Text(written(words)), id="head")
         yield Static(Text("Mine (m)"), classes="title")
         yield self._text(Text(visible(self._doc.text, keep="\n")))

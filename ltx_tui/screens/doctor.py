@@ -10,7 +10,7 @@ from typing import ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -21,12 +21,12 @@ from ltx_tui.checkup import Checkup, Order, Told
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
 from ltx_tui.doctor_lines import FindingsView, is_proxy, whole
-from ltx_tui.host import focus_now
 from ltx_tui.screens.choice import Choice
 from ltx_tui.screens.confirm import Confirm
+from ltx_tui.screens.list_keys import PAGE_KEYS, SearchedList
 from ltx_tui.signs import Signs, signs
 from ltx_tui.store import Store
-from ltx_tui.widgets.board import Board, Item, hanging
+from ltx_tui.widgets.board import Board, Item, fault_lines
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 from ltx_tui.widgets.words import Words
@@ -72,7 +72,7 @@ class _Found(Lines):
         super().show_line(index)
 
 
-class DoctorScreen(Commanded, Screen[str]):
+class DoctorScreen(SearchedList, Commanded, Screen[str]):
     """What is found; ends with the name of a clip to go to, or with nothing."""
 
     SCOPE = "doctor"
@@ -85,12 +85,7 @@ class DoctorScreen(Commanded, Screen[str]):
         #find { display: none; border: none; height: 1; padding: 0 1; background: $panel; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+d,pagedown", "page(1)", show=False),
-        Binding("ctrl+u,pageup", "page(-1)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*PAGE_KEYS]
 
     def __init__(self, checkup: Checkup, store: Store, *, how: Signs | None = None) -> None:
         """Show what is known.
@@ -181,12 +176,8 @@ class DoctorScreen(Commanded, Screen[str]):
         checkup, how = self.checkup, self.how
         width = max(20, self.app.size.width - 3)
         if checkup.fault is not None and not checkup.findings:
-            told = hanging(f" {how.failed} ", visible(checkup.fault.headline), width)
-            lines = [Text(one, style(self.app, "error")) for one in told]
-            if checkup.fault.remedy:
-                arrow = f"   {how.arrow} "
-                lines += map(Text, hanging(arrow, visible(checkup.fault.remedy), width))
-            return lines
+            headline, remedy = visible(checkup.fault.headline), visible(checkup.fault.remedy)
+            return fault_lines(headline, remedy, width, style(self.app, "error"), how, " ")
         if self.view.count:
             return [Text(f" no finding has {self.view.words!r}", Style(dim=True))]
         if checkup.when is not None:
@@ -243,18 +234,9 @@ class DoctorScreen(Commanded, Screen[str]):
 
     def on_input_submitted(self) -> None:
         """Go back to the findings, those with the words."""
-        self.query_one("#find").display = bool(self.view.words)
-        focus_now(self.list)
+        self._keep_words()
 
     # Moving
-
-    def action_page(self, by: int) -> None:
-        """Choose a finding a page away."""
-        self.list.move(by * self.list.page)
-
-    def action_edge(self, at_end: bool) -> None:
-        """Choose the first or the last finding."""
-        self.list.move_to(self.list.count() - 1 if at_end else 0)
 
     def do_down(self) -> None:
         """Choose the next finding."""
@@ -268,11 +250,7 @@ class DoctorScreen(Commanded, Screen[str]):
 
     def do_close(self) -> None:
         """Go back: out of what is looked for, then out of the doctor."""
-        find = self.query_one("#find", Input)
-        if find.has_focus or self.view.words:
-            find.value = ""
-            find.display = False
-            focus_now(self.list)
+        if self._drop_words():
             return
         if self.checkup.is_writing:
             self.notify("mending goes on; what comes of it is told", timeout=4)
@@ -291,12 +269,6 @@ class DoctorScreen(Commanded, Screen[str]):
         chosen = self.list.chosen
         self.view.choose(by="clip" if self.view.by == "kind" else "kind")
         self._place(chosen)
-
-    def do_find(self) -> None:
-        """Look for words."""
-        find = self.query_one("#find", Input)
-        find.display = True
-        focus_now(find)
 
     def do_look(self) -> None:
         """Look again."""

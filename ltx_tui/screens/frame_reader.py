@@ -28,7 +28,7 @@ class Known(msgspec.Struct):
     facts: Facts | None = None
     sound: Sound | None = None
     errors: tuple[float, ...] = ()
-    faults: dict[str, str] = {}
+    sound_fault: str = ""
 
 
 class FrameReader(WindowPicker):
@@ -183,7 +183,7 @@ class FrameReader(WindowPicker):
         file = PurePath(str(error.file)).name if error.file is not None else ""
         message = visible(f"{file}: {error.message}" if file else error.message)
         if part == "sound":
-            self._known.faults[part] = f"sound: {message}"
+            self._known.sound_fault = f"sound: {message}"
             return
         if part == "decoded" and not file:
             message = f"the clip {message}"

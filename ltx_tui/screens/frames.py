@@ -23,7 +23,7 @@ from ltx_tui.colours import style
 from ltx_tui.host import workbench_of
 from ltx_tui.screens.frame_reader import FrameReader, Known
 from ltx_tui.screens.window_writer import WindowWriter
-from ltx_tui.signs import Signs, signs
+from ltx_tui.signs import Signs, plain, signs
 from ltx_tui.store import Changes, Store
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.frame_strip import WHOLE, FrameStrip, Place
@@ -122,13 +122,10 @@ class FramesScreen(FrameReader, WindowWriter):
     @property
     def row(self) -> Row:
         """The clip as it is now, or as it was last where the dataset has it no more."""
-        name = self._row.name
-        if self._index >= len(self.store) or self.store.get(self._index).name != name:
-            found = self.store.find(name)
-            if found is None:
-                return self._row
-            self._index = found
-        row = self.store.get(self._index)
+        place = self._find()
+        if place is None:
+            return self._row
+        row = self.store.get(place)
         if not row.seconds and self._row.seconds and row.media == self._row.media:
             # Its media will be looked at again, for it has another name.
             row = msgspec.structs.replace(self._row, row=row.row, caption=row.caption)
@@ -137,8 +134,19 @@ class FramesScreen(FrameReader, WindowWriter):
 
     @property
     def index(self) -> int:
-        """The number of the row in the store."""
-        return self._index if self.row else 0
+        """The number of the row in the store, or what it was where the dataset has it no more."""
+        self._find()
+        return self._index
+
+    def _find(self) -> int | None:
+        """Return the number of the row in the store, which may have others now; None for none."""
+        name, names = self._row.name, self.store.table.names
+        if self._index < len(names) and names[self._index] == name:
+            return self._index
+        found = self.store.find(name)
+        if found is not None:
+            self._index = found
+        return found
 
     # Words
 
@@ -184,26 +192,16 @@ class FramesScreen(FrameReader, WindowWriter):
     def _tell_places(self, row: Row) -> None:
         facts, sound = self._known.facts, self._known.sound
         width = self.app.size.width - 2
+        room = self.strip.grid.across * self.strip.grid.down
         places, marks = [], []
-        for at, number in enumerate(facts.numbers if facts is not None else ()):
-            assert facts is not None  # noqa: S101 - for the type checker
-            seconds = self._seconds(number, facts)
-            is_kept = self.compare or self._is_kept(row, number, facts)
-            errors = self._known.errors
-            error = errors[number] if self.compare and number < len(errors) else None
-            if at < self.strip.grid.across * self.strip.grid.down:
-                labels = words.labels(
-                    number if facts.kind == "video" else None,
-                    seconds,
-                    is_kept=is_kept,
-                    error=error,
-                    how=self.how,
-                )
-                places.append(Place(labels, is_kept))
-                marks.append(seconds + (row.kept[0] if self.compare else 0.0))
+        if facts is not None:
+            numbers = facts.numbers[:room]
+            first = row.kept[0] if self.compare else 0.0
+            places = [self._place_of(row, number, facts) for number in numbers]
+            marks = [first + self._seconds(number, facts) for number in numbers]
         box = facts.box if facts is not None and row.bucket else WHOLE
         self.strip.label(places, box)
-        said = self._known.faults.get("sound", "")
+        said = self._known.sound_fault
         seconds = facts.seconds if facts is not None else row.seconds
         is_image = facts is not None and facts.kind == "image"
         self.wave.show(
@@ -214,6 +212,19 @@ class FramesScreen(FrameReader, WindowWriter):
             words=said or ("" if is_image else words.sound_words(row, sound, width, self.how)),
             **self._window_marks(),
         )
+
+    def _place_of(self, row: Row, number: int, facts: Facts) -> Place:
+        """Return what is said of a frame of the strip."""
+        is_kept = self.compare or self._is_kept(row, number, facts)
+        errors = self._known.errors
+        labels = words.labels(
+            number if facts.kind == "video" else None,
+            self._seconds(number, facts),
+            is_kept=is_kept,
+            error=errors[number] if self.compare and number < len(errors) else None,
+            how=self.how,
+        )
+        return Place(labels, is_kept)
 
     def _is_kept(self, row: Row, number: int, facts: Facts) -> bool:
         """Whether a frame is kept, by the window that is being picked."""
@@ -235,7 +246,7 @@ class FramesScreen(FrameReader, WindowWriter):
             cursor = self.cursor_of(timing)
             marks["cursor"] = timing.seconds(cursor)
             labels = cursor_labels(cursor, timing, points)
-            self.strip.label_lead(Place(tuple(words.plain(one, self.how) for one in labels)))
+            self.strip.label_lead(Place(tuple(plain(one, self.how) for one in labels)))
         return marks
 
     def _seconds(self, number: int, facts: Facts) -> float:
@@ -292,7 +303,7 @@ class FramesScreen(FrameReader, WindowWriter):
     def _place(self) -> int | None:
         """Return where the clip is in the list; None where it is not."""
         try:
-            return self.store.shown.index(self._index) if self.row else None
+            return self.store.shown.index(self.index)
         except ValueError:
             return None
 

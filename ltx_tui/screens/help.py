@@ -18,6 +18,7 @@ from ltx_tui.colours import style
 from ltx_tui.commands import Commanded, commands
 from ltx_tui.keymap import all_shown
 from ltx_tui.scopes import SCOPE_NAMES
+from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, ListKeys
 from ltx_tui.signs import Signs, signs
 from ltx_tui.widgets.lines import Lines
 
@@ -107,7 +108,7 @@ class _Help(Lines):
         return text
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ListKeys, ModalScreen[None]):
     """The help; any of its keys closes it."""
 
     DEFAULT_CSS = """
@@ -123,12 +124,9 @@ class HelpScreen(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,f1,question_mark,enter", "dismiss", show=False),
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("ctrl+d,pagedown,space", "page(1)", show=False),
-        Binding("ctrl+u,pageup", "page(-1)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
+        Binding("space", "page(1)", show=False),
+        *LINE_KEYS,
+        *PAGE_KEYS,
     ]
 
     def __init__(self, nodes: Sequence[Commanded], keys: Mapping[str, str]) -> None:
@@ -142,15 +140,3 @@ class HelpScreen(ModalScreen[None]):
             box.border_title = f"Help: {self._title.lower()}"
             box.border_subtitle = "esc back"
             yield self._list
-
-    def action_move(self, by: int) -> None:
-        """Show other lines."""
-        self._list.move(by)
-
-    def action_page(self, by: int) -> None:
-        """Show other lines, a page away."""
-        self._list.move(by * self._list.page)
-
-    def action_edge(self, at_end: bool) -> None:
-        """Show the first or the last lines."""
-        self._list.move(self._list.count() * (1 if at_end else -1))

@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from engine.buckets import parse_buckets
 from engine.errors import LtxError
 from engine.project import PROJECT_FILE, load_project
 from engine.text import plural, visible
@@ -20,6 +21,7 @@ from engine.worker.begin_types import Seen
 from ltx_tui.beginning import Beginning
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
+from ltx_tui.config import CHECKPOINT, TEXT_ENCODER
 from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.toggle import Toggle
@@ -36,11 +38,7 @@ _WAYS = (
     "  ltx-tui FOLDER   opens another folder\n"
     "  ltx-tui demo     shows the whole job on made-up clips"
 )
-# Where `ltx-tui init` looks for the models, too.
-_VARIABLES = {
-    "models.checkpoint": "LTX_TUI_CHECKPOINT",
-    "models.text_encoder": "LTX_TUI_TEXT_ENCODER",
-}
+_VARIABLES = {"models.checkpoint": CHECKPOINT, "models.text_encoder": TEXT_ENCODER}
 
 
 class InitScreen(Commanded, Screen[None]):
@@ -158,11 +156,16 @@ class InitScreen(Commanded, Screen[None]):
         await self._beginning.close()
 
     def _answers(self, found: Seen) -> dict[str, object]:
+        """Return what was typed, as keys of project.toml.
+
+        Raises:
+            UsageError: The buckets make no sense.
+        """
         answers: dict[str, object] = {"audio.enabled": self.query_one("#audio", Toggle).value}
         for key, _, _ in _FIELDS:
             answer = self.query_one(f"#{_id(key)}", Input).value.strip()
             if key == "video.buckets":
-                _check_buckets(answer)
+                parse_buckets(answer)
             if answer:
                 is_path = key.startswith("models.")
                 answers[key] = str(Path(answer).expanduser().absolute()) if is_path else answer
@@ -174,17 +177,6 @@ class InitScreen(Commanded, Screen[None]):
         fault = self.query_one("#fault", Static)
         fault.update(Text(visible(f"✗ {words}")))
         fault.display = True
-
-
-def _check_buckets(text: str) -> None:
-    """Check what was typed.
-
-    Raises:
-        UsageError: It is no list of buckets.
-    """
-    from engine.buckets import parse_buckets
-
-    parse_buckets(text)
 
 
 def _id(key: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
@@ -17,8 +18,9 @@ from engine.text import visible
 from engine.worker import logs
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.host import focus_now, workbench_of
+from ltx_tui.host import workbench_of
 from ltx_tui.log_view import BEGIN, Entry, LogView, files_of
+from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, SearchedList
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 
@@ -60,7 +62,7 @@ class _Log(Lines):
         return line
 
 
-class LogScreen(Commanded, Screen[None]):
+class LogScreen(SearchedList, Commanded, Screen[None]):
     """The last lines of all logs, followed; the line under the cursor is shown whole below."""
 
     SCOPE = "log"
@@ -73,14 +75,7 @@ class LogScreen(Commanded, Screen[None]):
         #whole { height: auto; max-height: 6; padding: 0 1; background: $surface; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("ctrl+d,pagedown", "page(1)", show=False),
-        Binding("ctrl+u,pageup", "page(-1)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*LINE_KEYS, *PAGE_KEYS]
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -105,12 +100,8 @@ class LogScreen(Commanded, Screen[None]):
         self._draw()
 
     async def _read(self) -> None:
-        def found() -> list[Path]:
-            return files_of(self._folder)
-
-        async for line in logs.follow(found, lines=BEGIN):
-            name = line.path.stem
-            if self._view.add(Entry(name, line.text)):
+        async for line in logs.follow(partial(files_of, self._folder), lines=BEGIN):
+            if self._view.add(Entry(line.path.stem, line.text)):
                 self._has_news = True
 
     def _draw_news(self) -> None:
@@ -156,32 +147,14 @@ class LogScreen(Commanded, Screen[None]):
 
     def on_input_submitted(self) -> None:
         """Go back to the lines, those with the words."""
-        self.query_one("#find").display = bool(self._view.words)
-        focus_now(self._list)
+        self._keep_words()
 
     # Commands
 
-    def action_move(self, by: int) -> None:
-        """Choose another line."""
-        self._list.move(by)
-
-    def action_page(self, by: int) -> None:
-        """Choose a line a page away."""
-        self._list.move(by * self._list.page)
-
-    def action_edge(self, at_end: bool) -> None:
-        """Choose the first or the last line."""
-        self._list.move_to(self._list.count() - 1 if at_end else 0)
-
     def do_close(self) -> None:
         """Go back: out of what is looked for, then out of the log."""
-        find = self.query_one("#find", Input)
-        if find.has_focus or self._view.words:
-            find.value = ""
-            find.display = False
-            focus_now(self._list)
-            return
-        self.dismiss()
+        if not self._drop_words():
+            self.dismiss()
 
     def do_source(self) -> None:
         """Show the worker, the encoders, or all."""
@@ -192,12 +165,6 @@ class LogScreen(Commanded, Screen[None]):
         """Follow the end, or do not."""
         self._is_following = not self._is_following
         self._draw()
-
-    def do_find(self) -> None:
-        """Look for words."""
-        find = self.query_one("#find", Input)
-        find.display = True
-        focus_now(find)
 
     async def do_copy(self) -> None:
         """Copy all lines that are shown."""

@@ -9,50 +9,29 @@ from typing import ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 
 from engine.errors import LtxError
 from engine.precompute.digest import Digest
 from engine.project import Project
 from engine.text import plural, visible
+from engine.worker.scan_types import Scanning
 from ltx_tui import actions
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
-from ltx_tui.plan_child import Scanning, plan
+from ltx_tui.plan_child import plan
 from ltx_tui.plan_lines import PlanLines
+from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, ListKeys
 from ltx_tui.signs import Signs, signs
 from ltx_tui.watch import Watcher
-from ltx_tui.widgets.board import Board, Item, hanging
+from ltx_tui.widgets.board import Board, Item, fault_lines
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.jobs import perform
-from ltx_tui.widgets.line import Line
+from ltx_tui.widgets.words import Words
 
 
-class _Title(Line):
-    """Which project is planned, and how far that is."""
-
-    DEFAULT_CSS = """
-    _Title { background: $panel; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__(id="title")
-        self.words = ""
-
-    def say(self, words: str) -> None:
-        """Show other words."""
-        self.words = words
-        self.redraw()
-
-    def content(self, width: int) -> Text:
-        """Return the line."""
-        text = Text(f" {self.words}", Style(bold=True))
-        text.truncate(width, overflow="ellipsis")
-        return text
-
-
-class PlanScreen(Commanded, Screen[bool]):
+class PlanScreen(ListKeys, Commanded, Screen[bool]):
     """Shows a plan; ends with whether it is run."""
 
     SCOPE = "plan"
@@ -60,14 +39,7 @@ class PlanScreen(Commanded, Screen[bool]):
     DEFAULT_CSS = """
     PlanScreen Board { padding: 0 1; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "scroll(1)", show=False),
-        Binding("k,up", "scroll(-1)", show=False),
-        Binding("ctrl+d,pagedown", "page(1)", show=False),
-        Binding("ctrl+u,pageup", "page(-1)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*LINE_KEYS, *PAGE_KEYS]
 
     def __init__(
         self,
@@ -92,7 +64,7 @@ class PlanScreen(Commanded, Screen[bool]):
         self._only_marked = False
         self._digest: Digest | None = None
         self._fault: LtxError | None = None
-        self._title = _Title()
+        self._title = Words(id="title", classes="title")
         self._board = Board(has_cursor=False)
 
     def compose(self) -> ComposeResult:
@@ -122,7 +94,7 @@ class PlanScreen(Commanded, Screen[bool]):
 
     def _plan(self) -> None:
         self._digest = self._fault = None
-        self._title.say(f"{self._head} · reading the dataset")
+        self._say("reading the dataset")
         self._draw()
         self.run_worker(self._make(), group="plan", exclusive=True)
 
@@ -130,14 +102,18 @@ class PlanScreen(Commanded, Screen[bool]):
         try:
             async for tell in plan(self._project, self._only):
                 if isinstance(tell, Scanning):
-                    words = f"looking at the media {tell.done:,}/{tell.total:,}"
-                    self._title.say(f"{self._head} · {words}")
+                    self._say(f"looking at the media {tell.done:,}/{tell.total:,}")
                 else:
                     self._digest = tell
         except LtxError as error:
             self._fault = error
-        self._title.say(self._head)
+        self._say("")
         self._draw()
+
+    def _say(self, doing: str) -> None:
+        """Say which project is planned, and how far that is."""
+        words = f"{self._head} · {doing}" if doing else self._head
+        self._title.say(Text(words, Style(bold=True)))
 
     def _draw(self) -> None:
         width = self._board.room
@@ -146,29 +122,11 @@ class PlanScreen(Commanded, Screen[bool]):
         paint = partial(style, self.app)
         lines: list[Text] = []
         if self._fault is not None:
-            headline = visible(self._fault.headline)
-            red = paint("error")
-            lines += [Text(one, red) for one in hanging(f"{self._signs.failed} ", headline, width)]
-            if self._fault.remedy:
-                arrow = f"  {self._signs.arrow} "
-                lines += [Text(one) for one in hanging(arrow, visible(self._fault.remedy), width)]
+            headline, remedy = visible(self._fault.headline), visible(self._fault.remedy)
+            lines = fault_lines(headline, remedy, width, paint("error"), self._signs)
         elif self._digest is not None:
             lines = PlanLines(self._digest, paint, self._signs, width).lines()
         self._board.show([Item(line) for line in lines])
-
-    # Moving
-
-    def action_scroll(self, by: int) -> None:
-        """Scroll by lines."""
-        self._board.move(by)
-
-    def action_page(self, by: int) -> None:
-        """Scroll by pages."""
-        self._board.move(by * self._board.page)
-
-    def action_edge(self, end: bool) -> None:
-        """Go to the first or the last line."""
-        self._board.move(len(self._board.items) * (1 if end else -1))
 
     # Commands
 

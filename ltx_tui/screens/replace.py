@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.cells import set_cell_size
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
@@ -60,8 +59,7 @@ class _Changes(Lines):
         change = self.changes[index]
         sign = "[ ]" if index in self.refused else written("[✓]")
         room = min(_NAME, width // 4)
-        short = fitted_name(visible(self.keys[change.text].name), room)
-        name = Text(set_cell_size(short, room), Style(dim=True))
+        name = Text(fitted_name(self.keys[change.text].name, room), Style(dim=True))
         line = Text.assemble(f" {sign} ", name, " ")
         return line.append_text(self._around(change, width - line.cell_len))
 

@@ -9,19 +9,21 @@ from typing import ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from engine.errors import LtxError
-from engine.project import PROJECT_FILE, Project, load_project, update_project
+from engine.project import Project, load_project
 from engine.settings import Key
 from engine.text import visible
 from ltx_tui.colours import style
 from ltx_tui.commands import Commanded
 from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.screens.choice import Choice
+from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, SearchedList
 from ltx_tui.setting_rows import SettingRow, Value, options_of, parsed, setting_rows, spelled
+from ltx_tui.settings_file import file_of, write_settings
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 
@@ -60,7 +62,7 @@ class _Settings(Lines):
         return text.append_text(shown).append(note, Style(dim=True))
 
 
-class SettingsScreen(Commanded, Screen[None]):
+class SettingsScreen(SearchedList, Commanded, Screen[None]):
     """All keys; the one under the cursor is explained below, and changed there."""
 
     SCOPE = "settings"
@@ -74,14 +76,7 @@ class SettingsScreen(Commanded, Screen[None]):
         Input { display: none; border: none; height: 1; padding: 0 1; background: $panel; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "move(1)", show=False),
-        Binding("k,up", "move(-1)", show=False),
-        Binding("ctrl+d,pagedown", "page(1)", show=False),
-        Binding("ctrl+u,pageup", "page(-1)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*LINE_KEYS, *PAGE_KEYS]
 
     def __init__(self, project: Project) -> None:
         super().__init__()
@@ -102,7 +97,7 @@ class SettingsScreen(Commanded, Screen[None]):
 
     @property
     def _file(self) -> Path:
-        return self._project.file or self._project.root / PROJECT_FILE
+        return file_of(self._project)
 
     def on_mount(self) -> None:
         """Begin with the first key."""
@@ -170,8 +165,7 @@ class SettingsScreen(Commanded, Screen[None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take what was typed."""
         if event.input.id == "find":
-            event.input.display = bool(self._words)
-            focus_now(self._list)
+            self._keep_words()
             return
         if self._edited is None:
             return
@@ -187,7 +181,7 @@ class SettingsScreen(Commanded, Screen[None]):
 
     async def _write(self, values: dict[str, object]) -> None:
         try:
-            project = await asyncio.to_thread(update_project, self._file, values)
+            project = await asyncio.to_thread(write_settings, self._project, values)
         except LtxError as error:
             self._fault(error)
             return
@@ -235,24 +229,13 @@ class SettingsScreen(Commanded, Screen[None]):
         else:
             self.query_one("#fault").display = False
 
-    def do_find(self) -> None:
-        """Look for a key."""
-        line = self.query_one("#find", Input)
-        line.display = True
-        focus_now(line)
-
     def do_close(self) -> None:
         """Go back: out of a value, out of what is looked for, out of the settings."""
         if self._edited is not None:
             self._close_line()
             return
-        find = self.query_one("#find", Input)
-        if find.has_focus or self._words:
-            find.value = ""
-            find.display = False
-            focus_now(self._list)
-            return
-        self.dismiss()
+        if not self._drop_words():
+            self.dismiss()
 
     # The whole file
 
@@ -267,17 +250,3 @@ class SettingsScreen(Commanded, Screen[None]):
             return
         self.query_one("#fault").display = False
         self._take(project)
-
-    # Moving
-
-    def action_move(self, by: int) -> None:
-        """Choose another key."""
-        self._list.move(by)
-
-    def action_page(self, by: int) -> None:
-        """Choose a key a page away."""
-        self._list.move(by * self._list.page)
-
-    def action_edge(self, at_end: bool) -> None:
-        """Choose the first or the last key."""
-        self._list.move_to(self._list.count() - 1 if at_end else 0, step=-1 if at_end else 1)

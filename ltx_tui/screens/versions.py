@@ -83,7 +83,7 @@ class VersionsScreen(Commanded, Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Yield title, versions, difference."""
-        yield Static(Text(f"Versions of {self._doc.key.name}"), classes="title")
+        yield Static(Text(f"Versions of {visible(self._doc.key.name)}"), classes="title")
         yield self._list
         yield Static("What restoring it would change", classes="title", id="what", markup=False)
         with VerticalScroll(id="difference", can_focus=False):
@@ -132,7 +132,7 @@ class VersionsScreen(Commanded, Screen[None]):
     def _show(self) -> None:
         one = self._chosen
         if one is None:
-            self.query_one("#text", Static).update(Text(self._doc.text))
+            self.query_one("#text", Static).update(Text(visible(self._doc.text, keep="\n")))
             return
         same = one.text == self._doc.text
         title = f"{plural(len(self._list.versions), 'version')} · "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -191,7 +192,7 @@ class WindowWriter(WindowPicker):
         project, file = self.project, self.project.file
         if file is not None and project.clips:
             with contextlib.suppress(LtxError):
-                clips = load_project(file).clips
+                clips = (await asyncio.to_thread(load_project, file)).clips
                 if clips != project.clips:
                     workbench_of(self).use_project(msgspec.structs.replace(project, clips=clips))
         await desk.store.load()

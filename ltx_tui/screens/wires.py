@@ -8,17 +8,15 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textual.screen import Screen
 from textual.worker import Worker, WorkerError
 
 from engine.errors import LtxError
 from engine.overview_types import CaptionState
 from engine.project import Project, load_project
 from engine.text import plural
-from ltx_tui.commands import Commanded
-from ltx_tui.desk import Desk
 from ltx_tui.filter_types import FilterError
 from ltx_tui.host import workbench_of
+from ltx_tui.screens.doctor_news import DoctorNews
 from ltx_tui.signs import signs
 from ltx_tui.standing import history_words, memory_words, worker_words
 from ltx_tui.state import State
@@ -32,27 +30,21 @@ if TYPE_CHECKING:
     from ltx_tui.watch import Changes as WorkerChanges
     from ltx_tui.widgets.buckets import Buckets
     from ltx_tui.widgets.caption_editor import CaptionEditor
+    from ltx_tui.widgets.caption_pane import CaptionPane
     from ltx_tui.widgets.jobs import JobLine, Jobs
-
-# What the caption editor is made with: with other values it is made anew.
-_OF_EDITOR = ("text.trigger", "text.strip_prefixes", "models.text_encoder")
 
 # Seconds between two words on how far the media are looked at.
 _SCAN_EVERY = 0.5
 
 
-class Wires(Commanded, Screen[None]):
+class Wires(DoctorNews):
     """The panes of the workbench, and what passes between them.
 
     Attributes:
-        desk: What the panes share.
-        clips: The clip list.
         details: What is known of the clip in hand.
         editor: Its caption; None until the first picture is there, as are those that follow.
     """
 
-    desk: Desk
-    clips: ClipList
     details: Details
     editor: CaptionEditor | None = None
     buckets: Buckets | None = None
@@ -84,12 +76,9 @@ class Wires(Commanded, Screen[None]):
 
     def begin(self) -> None:
         """Listen to worker and clips, and look at the dataset again."""
-        from ltx_tui import doctor_news
-
         self.desk.store.subscribe(self._clips_changed)
         self.desk.watcher.subscribe(self._worker_changed)
-        doctor_news.listen(self)
-        self.app.theme_changed_signal.subscribe(self, self._recolour)
+        self.hear_doctor()
         self.run_worker(self.desk.begin(), group="desk")
         self._take_in_hand(self.clips.clip)
 
@@ -109,7 +98,7 @@ class Wires(Commanded, Screen[None]):
         self.tell_standing()
         if self.buckets is not None:
             self.buckets.use(project)
-        if self.editor is not None and _differ(before, project):
+        if self.editor is not None and _of_editor(before) != _of_editor(project):
             self.run_worker(self._renew_editor(), group="editor")
 
     async def _renew_editor(self) -> None:
@@ -121,14 +110,6 @@ class Wires(Commanded, Screen[None]):
             await old.remove()
         await self.query_one("#caption-frame").mount(self.editor)
         self._take_in_hand(self.clips.clip)
-
-    def _recolour(self, _theme: object) -> None:
-        """Have the lines made anew that keep their colours with them."""
-        self.details.show_clip("")
-        self.details.show_clip(self.clips.clip)
-        if self.buckets is not None and self.jobs is not None:
-            self.buckets.renew()
-            self.jobs.renew()
 
     # What is told in the first lines
 
@@ -247,7 +228,7 @@ class Wires(Commanded, Screen[None]):
 
     # The other panes
 
-    def on_caption_pane_moved(self, event: Any) -> None:
+    def on_caption_pane_moved(self, event: CaptionPane.Moved) -> None:
         """Follow the editor to another clip."""
         self.clips.go_to(event.name)
 
@@ -255,7 +236,7 @@ class Wires(Commanded, Screen[None]):
         """Go back to the clips."""
         self.show_pane("clips")
 
-    def on_buckets_show_clips(self, event: Any) -> None:
+    def on_buckets_show_clips(self, event: Buckets.ShowClips) -> None:
         """Show the clips of a bucket."""
         try:
             self.desk.store.set_filter(event.filter)
@@ -264,11 +245,11 @@ class Wires(Commanded, Screen[None]):
             return
         self.show_pane("clips")
 
-    def on_buckets_changed(self, event: Any) -> None:
+    def on_buckets_changed(self, event: Buckets.Changed) -> None:
         """Take the buckets that project.toml has now."""
         workbench_of(self).use_project(event.project)
 
-    def on_jobs_show_clip(self, event: Any) -> None:
+    def on_jobs_show_clip(self, event: Jobs.ShowClip) -> None:
         """Go to a clip."""
         self._go_to_clip(event.name)
 
@@ -363,7 +344,7 @@ class Wires(Commanded, Screen[None]):
 
         perform(self, action)
 
-    async def do_refresh(self) -> None:
+    def do_refresh(self) -> None:
         """Read project.toml, dataset and outputs again."""
         self.read_again()
         self.notify(f"reading again: {plural(len(self.desk.store), 'clip')} so far", timeout=2)
@@ -380,10 +361,6 @@ class Wires(Commanded, Screen[None]):
         workbench_of(self).use_project(project)
 
 
-def _differ(before: Project, now: Project) -> bool:
-    """Whether two settings make different caption editors."""
-    for name in _OF_EDITOR:
-        section, _, key = name.partition(".")
-        if getattr(getattr(before, section), key) != getattr(getattr(now, section), key):
-            return True
-    return False
+def _of_editor(project: Project) -> tuple[object, ...]:
+    """Return what the caption editor is made with: with other values it is made anew."""
+    return project.text.trigger, project.text.strip_prefixes, project.models.text_encoder

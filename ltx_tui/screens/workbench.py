@@ -7,12 +7,11 @@ from collections.abc import Callable
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.widget import Widget
 
 from engine.project import Project
 from ltx_tui.desk import Desk
-from ltx_tui.host import focus_now, workbench_of
+from ltx_tui.host import focus_first, workbench_of
 from ltx_tui.screens.jump import Target
 from ltx_tui.screens.wires import Wires
 from ltx_tui.state import State
@@ -37,7 +36,7 @@ FRAMES = {
 _LEFT = ("clips", "buckets")
 
 
-class WorkbenchScreen(Wires, Screen[None]):
+class WorkbenchScreen(Wires):
     """Where the panes are, and which of them is seen.
 
     Attributes:
@@ -207,12 +206,3 @@ class WorkbenchScreen(Wires, Screen[None]):
 
     def _jump(self, pane: str) -> Callable[[], None]:
         return lambda: self.show_pane(pane)
-
-
-def focus_first(widget: Widget) -> bool:
-    """Give the focus to the first widget in another that takes it; return whether there is one."""
-    for one in (widget, *widget.walk_children(Widget)):
-        if one.focusable:
-            focus_now(one)
-            return True
-    return False

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 from rich.cells import cell_len
-from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
+from ltx_tui.signs import Signs
+from ltx_tui.widgets.line import cells_of, segments_of
 from ltx_tui.widgets.lines import Lines
 
 
@@ -81,16 +83,17 @@ class Board(Lines):
         self.items = tuple(items)
         self._keep_cursor(key)
         if len(before) != len(items):
-            old = [self._drawn(one.text) for one in before]
+            drawn = [self._drawn(one.text) for one in before]
             self._cache.clear()
             size = Size(self.room, len(items))
             if size != self.virtual_size:
                 self.virtual_size = size
-            self._repaint(old)
+            self._repaint(drawn)
             return
-        for index, (old_item, new) in enumerate(zip(before, items, strict=True)):
-            if old_item.text != new.text or old_item.text.spans != new.text.spans:
-                self._repaint_line(index, self._drawn(old_item.text))
+        for index, (old, new) in enumerate(zip(before, items, strict=True)):
+            # Texts are compared by letters and spans alone.
+            if old.text != new.text or old.text.style != new.text.style:
+                self._repaint_line(index, self._drawn(old.text))
 
     def _keep_cursor(self, key: str) -> None:
         keys = [one.key for one in self.items]
@@ -130,16 +133,7 @@ class Board(Lines):
         self.refresh(Region(changed[0], y, changed[-1] + 1 - changed[0], 1))
 
     def _drawn(self, text: Text) -> list[tuple[str, object]]:
-        """Return the cells of a line, each with its style."""
-        cells: list[tuple[str, object]] = []
-        for part in Strip(text.render(self.app.console)):
-            for letter in part.text:
-                if letter == "\n":
-                    continue
-                size = 1 if letter.isascii() else Segment(letter).cell_length
-                if size:
-                    cells += [(letter, part.style), *[("", part.style)] * (size - 1)]
-        return cells
+        return cells_of(segments_of(text, self.app.console))
 
 
 def wrapped(words: str, width: int) -> list[str]:
@@ -184,3 +178,22 @@ def hanging(head: str, words: str, width: int, *, most: int = 0) -> list[str]:
             last = last.rpartition(" ")[0]
         lines[-1] = f"{last} …"
     return [f"{head if not at else ' ' * indent}{line}" for at, line in enumerate(lines)]
+
+
+def fault_lines(
+    headline: str, remedy: str, width: int, red: Style, how: Signs, margin: str = ""
+) -> list[Text]:
+    """Return what went wrong and what to do about it.
+
+    Args:
+        headline: What went wrong.
+        remedy: What to do; empty for nothing.
+        width: Cells of a line.
+        red: How what went wrong looks.
+        how: The signs.
+        margin: What each line begins with.
+    """
+    lines = [Text(one, red) for one in hanging(f"{margin}{how.failed} ", headline, width)]
+    if remedy:
+        lines += map(Text, hanging(f"{margin}  {how.arrow} ", remedy, width))
+    return lines

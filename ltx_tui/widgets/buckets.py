@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len
@@ -125,11 +125,6 @@ class Buckets(Commanded, Vertical):
         self._project = project
         self.count()
 
-    def foresee(self, outlooks: Iterable[Outlook]) -> None:
-        """Take what a plan says of memory."""
-        self._outlooks = {one.name: one for one in outlooks}
-        self.renew()
-
     # What is shown
 
     @property
@@ -148,7 +143,11 @@ class Buckets(Commanded, Vertical):
 
     def renew(self) -> None:
         """Draw anew, and repaint what differs."""
-        if self.is_mounted and self.board.room:
+        if not self.is_mounted or not self.board.room:
+            return
+        before = self.board.chosen
+        self.board.show(self._items(self.board.room))
+        if self.board.chosen != before:  # its bucket is gone, and more is said of another
             self.board.show(self._items(self.board.room))
 
     def _items(self, width: int) -> list[Item]:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from engine.errors import LtxError, UsageError
 from engine.overview_file import CAPTIONS
+from engine.overview_types import CaptionState
 from engine.text import visible
 from ltx_tui import external
 from ltx_tui.caption_docs import Doc
 from ltx_tui.commands import Commanded
-from ltx_tui.rows import CaptionState
 from ltx_tui.widgets.caption_pane import CaptionPane
 
 _REVIEWED = CAPTIONS.index(CaptionState.REVIEWED)
@@ -77,12 +77,13 @@ class CaptionEditor(Commanded, CaptionPane):
         return True
 
     async def _move(self, by: int, indices: Iterable[int]) -> None:
-        for index in indices:
-            key = self.captions.key_of(index)
-            await self.show(*key)
-            self.post_message(self.Moved(key.name))
+        index = next(iter(indices), None)
+        if index is None:
+            self.app.notify("this is the last one" if by > 0 else "this is the first one")
             return
-        self.app.notify("this is the last one" if by > 0 else "this is the first one")
+        key = self.captions.key_of(index)
+        await self.show(*key)
+        self.post_message(self.Moved(key.name))
 
     def _all(self, by: int) -> Iterable[int]:
         """Yield the clips that are shown after the one in hand, or before it."""
@@ -98,18 +99,9 @@ class CaptionEditor(Commanded, CaptionPane):
 
     def _place(self) -> int:
         """Return where in the list the clip in hand is; -1 where it is not shown."""
-        if self.doc is None:
-            return -1
-        name, nth = self.doc.key
-        index = self._store.find(name)
-        if index is None:
-            return -1
-        for _ in range(nth):
-            index += 1
-            while self._store.get(index).name != name:
-                index += 1
+        index = self.captions.index_of(self.doc.key) if self.doc is not None else None
         try:
-            return self._store.shown.index(index)
+            return self._store.shown.index(index) if index is not None else -1
         except ValueError:
             return -1
 

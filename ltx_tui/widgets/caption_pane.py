@@ -54,10 +54,8 @@ class _Trigger(Line):
 
     def content(self, width: int) -> Text:
         """Return the line."""
-        word, end = (
-            Text(visible(self.word), style(self.app, "accent", bold=True)),
-            written("trigger · fixed"),
-        )
+        word = Text(visible(self.word), style(self.app, "accent", bold=True))
+        end = written("trigger · fixed")
         word.truncate(max(1, width - len(end) - 2), overflow="ellipsis")
         gap = " " * max(2, width - word.cell_len - len(end))
         return Text.assemble(word, gap, (end, Style(dim=True)))
@@ -73,13 +71,6 @@ class CaptionPane(Vertical):
         #caption-body { height: 1fr; scrollbar-size-vertical: 1; }
     }
     """
-
-    class Saved(Message):
-        """The dataset file has a caption now."""
-
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
 
     class Moved(Message):
         """Another clip is in hand, by one of the editor's own keys."""
@@ -264,13 +255,7 @@ class CaptionPane(Vertical):
             self._outside += told.count
         if mine and told.what in ("text", "state"):
             self._count_soon()
-        if told.key is not None and told.what == "state" and not self._is_draft(told.key):
-            self.post_message(self.Saved(told.key.name))
         self._tell_soon()
-
-    def _is_draft(self, key: Key) -> bool:
-        doc = self.captions.in_hand(key)
-        return doc is not None and not doc.is_saved
 
     # Status and tokens
 

@@ -360,18 +360,18 @@ class ClipList(ClipReview, Commanded, Vertical):
 
     def do_reviewed(self) -> None:
         """Mark the caption of the clip, or of the marked ones, as reviewed or not."""
-        if self.chosen:
-            self.post_message(self.Reviewed(self.chosen))
+        if chosen := self.chosen:
+            self.post_message(self.Reviewed(chosen))
 
     def do_bucket(self) -> None:
         """Choose the bucket."""
-        if self.chosen:
-            self.post_message(self.ChooseBucket(self.chosen))
+        if chosen := self.chosen:
+            self.post_message(self.ChooseBucket(chosen))
 
     def do_run_marked(self) -> None:
         """Run the clip or the marked ones."""
-        if self.chosen:
-            self.post_message(self.RunMarked(self.chosen))
+        if chosen := self.chosen:
+            self.post_message(self.RunMarked(chosen))
 
     async def do_copy(self) -> None:
         """Copy the path of the clip."""

@@ -42,6 +42,7 @@ class Details(Commanded, Board):
         """Begin to listen."""
         super().on_mount()
         self._end = self.store.subscribe(self._changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._draw())
 
     def on_unmount(self) -> None:
         """Stop listening."""

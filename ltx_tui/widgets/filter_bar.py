@@ -19,6 +19,7 @@ from ltx_tui.clip_columns import shortened
 from ltx_tui.colours import style
 from ltx_tui.filter_keys import KEYS, completions
 from ltx_tui.filter_types import FilterError
+from ltx_tui.filters import parse
 from ltx_tui.host import focus_now
 from ltx_tui.store import Store
 from ltx_tui.widgets.line import Line
@@ -190,8 +191,6 @@ class FilterBar(Vertical):
 
     def _check(self, text: str) -> bool:
         """Say what is wrong with a filter; return whether nothing is."""
-        from ltx_tui.filters import parse
-
         try:
             parse(text)
         except FilterError as error:

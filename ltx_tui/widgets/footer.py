@@ -10,6 +10,7 @@ from rich.text import Text
 from ltx_tui.colours import style
 from ltx_tui.command import Command
 from ltx_tui.commands import commands, reachable
+from ltx_tui.host import workbench_of
 from ltx_tui.keymap import keys_of, shown
 from ltx_tui.widgets.line import Line
 
@@ -67,8 +68,7 @@ class Footer(Line):
 
     @property
     def _keys(self) -> dict[str, str]:
-        keys: dict[str, str] = getattr(self.app, "chosen_keys", {})
-        return keys
+        return workbench_of(self).chosen_keys
 
     def _entry(self, one: Command) -> Text:
         key = shown(keys_of(one, self._keys)[0])

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 from textual.app import App
 from textual.geometry import Region
 from textual.strip import Strip
@@ -24,7 +23,7 @@ from ltx_tui.colours import style
 from ltx_tui.frame_grid import LEAD, Grid, arrange, arrange_beside
 from ltx_tui.graphics import Way
 from ltx_tui.signs import Signs, signs
-from ltx_tui.widgets.board import hanging
+from ltx_tui.widgets.board import fault_lines
 from ltx_tui.widgets.line import segments_of
 
 Box = tuple[float, float, float, float]
@@ -265,14 +264,8 @@ class FrameStrip(Widget, can_focus=True):
         return Strip(styled).adjust_cell_length(width, base)
 
     def _said(self, y: int, width: int) -> list[Segment]:
-        headline, remedy = self._words
-        lines = [
-            Text(one, style(self.app, "error"))
-            for one in hanging(f" {self.how.failed} ", headline, width - 1)
-        ]
-        if remedy:
-            arrow = f"   {self.how.arrow} "
-            lines += [Text(one) for one in hanging(arrow, remedy, width - 1)]
+        red = style(self.app, "error")
+        lines = fault_lines(*self._words, width - 1, red, self.how, " ")
         return segments_of(lines[y], self.app.console) if y < len(lines) else []
 
     def _line(self, y: int) -> list[Segment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -15,6 +15,7 @@ from engine.text import plural, visible
 from ltx_tui.cli.bars import outcome, outlook, shortened
 from ltx_tui.cli.console import duration
 from ltx_tui.cli.progress import rate_words, stage_name
+from ltx_tui.colours import QUIET, Paint
 from ltx_tui.signs import Signs, bar
 from ltx_tui.watch import Watcher
 from ltx_tui.widgets.board import Item, hanging
@@ -30,15 +31,6 @@ _MOST_DEVICES = 4
 _WIDE = 60
 # Jobs that wait, are paused or run elsewhere, that are listed.
 _QUEUE = 4
-
-QUIET = Style(dim=True)
-
-
-class Paint(Protocol):
-    """Returns the style of a role of the theme."""
-
-    def __call__(self, role: str, *, bold: bool = False, dim: bool = False) -> Style:
-        """Return the style."""
 
 
 class JobLines:
@@ -190,13 +182,16 @@ class JobLines:
         for one in reversed(failures):
             by_clip.setdefault(one.clip, []).append(one)
         blocked = sum(all(one.stage == "plan" for one in every) for every in by_clip.values())
-        head = f"{plural(len(by_clip) - blocked, 'clip')} failed"
-        if blocked:
-            head += f", {blocked:,} blocked" if blocked < len(by_clip) else ""
-            head = head if blocked < len(by_clip) else f"{plural(blocked, 'clip')} blocked"
+        failed = len(by_clip) - blocked
+        hints = ["enter goes to the clip"]
+        if failed:
+            head = f"{plural(failed, 'clip')} failed"
+            head += f", {blocked:,} blocked" if blocked else ""
+            hints.insert(0, "r tries again")
+        else:
+            head = f"{plural(blocked, 'clip')} blocked"
         head_line = Text.assemble((f"{self._signs.failed} {head}", self._paint("error", bold=True)))
-        keys = ["r tries again"] if blocked < len(by_clip) else []
-        for hint in [*keys, "enter goes to the clip"]:
+        for hint in hints:
             if head_line.cell_len + 3 + len(hint) <= self._width:
                 head_line.append(f" · {hint}", QUIET)
         items = [Item(head_line)]

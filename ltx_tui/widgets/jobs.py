@@ -18,12 +18,12 @@ from engine.precompute.layout import Stage
 from engine.text import visible
 from ltx_tui import actions
 from ltx_tui.cli.progress import rate_words, stage_name
-from ltx_tui.colours import style
+from ltx_tui.colours import QUIET, style
 from ltx_tui.commands import Commanded
 from ltx_tui.signs import Signs, bar, signs
 from ltx_tui.watch import Changes, Watcher
 from ltx_tui.widgets.board import Board
-from ltx_tui.widgets.job_lines import QUIET, JobLines, eta_words, scanning_words, share_words
+from ltx_tui.widgets.job_lines import JobLines, eta_words, scanning_words, share_words
 from ltx_tui.widgets.line import Line
 from ltx_tui.widgets.lines import Lines
 from ltx_tui.widgets.memory_plot import MemoryPlot
@@ -100,8 +100,7 @@ class Jobs(Commanded, Vertical):
         rows = 1 if self._watcher.memory is None else max(1, min(14, height * 2 // 5))
         if height < 6:
             rows = min(rows, 1)
-        if self.plot.styles.height is None or self.plot.styles.height.value != rows:
-            self.plot.styles.height = rows
+        self.plot.styles.height = rows
 
     def take(self, changes: Changes) -> None:
         """Show what has changed."""

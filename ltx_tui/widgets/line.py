@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
@@ -17,6 +19,17 @@ def segments_of(text: Text, console: Console) -> list[Segment]:
         own = console.get_style(text.style, default=Style.null())
         return [Segment(text.plain, own)] if text.plain else []
     return [part for part in text.render(console) if part.text and part.text != "\n"]
+
+
+def cells_of(segments: Iterable[Segment]) -> list[tuple[str, object]]:
+    """Return the cells of a line, each with its style; a wide letter and an empty one are two."""
+    cells: list[tuple[str, object]] = []
+    for part in segments:
+        for letter in part.text:
+            size = 1 if letter.isascii() else Segment(letter).cell_length
+            if size:
+                cells += [(letter, part.style), *[("", part.style)] * (size - 1)]
+    return cells
 
 
 class Line(Widget, can_focus=False):
@@ -75,11 +88,4 @@ class Line(Widget, can_focus=False):
             .apply_style(self.rich_style)
         )
         self._strip = strip
-        # A wide character and the cell after it stand for two.
-        cells: list[tuple[str, object]] = []
-        for segment in strip:
-            for letter in segment.text:
-                size = Segment(letter).cell_length
-                if size:
-                    cells += [(letter, segment.style)] + [("", segment.style)] * (size - 1)
-        self._cells = cells
+        self._cells = cells_of(strip)

@@ -110,7 +110,7 @@ class MemoryPlot(Board):
         if height == 1 or device.now is None:
             return [head]
         legend = self._legend(device, width)
-        legend = legend[: max(0, min(len(legend), height - 3))]
+        legend = legend[: max(0, height - 3)]
         rows = height - 1 - len(legend)
         together = across(self._signs)
         history = columns(device.history, width * together, _SPAN, together)

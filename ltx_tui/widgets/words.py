@@ -26,7 +26,7 @@ class Words(Line):
 
     def content(self, width: int) -> Text:
         """Return the line."""
-        room = width - len(self._end) - 3
+        room = width - 1 - (len(self._end) + 2 if self._end else 0)
         text = self._text.copy()
         if text.cell_len > room:
             text.truncate(max(0, room), overflow="ellipsis")

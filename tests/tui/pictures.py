@@ -27,8 +27,8 @@ from engine.dataset.write_captions import Answer  # noqa: E402
 from engine.overview_file import FILE, write_overview  # noqa: E402
 from engine.precompute.digest import Digest  # noqa: E402
 from engine.project import Project, load_project  # noqa: E402
+from engine.worker.scan_types import Scanning  # noqa: E402
 from ltx_tui.app import Workbench  # noqa: E402
-from ltx_tui.plan_child import Scanning  # noqa: E402
 from ltx_tui.screens.workbench import WorkbenchScreen  # noqa: E402
 from ltx_tui.store import Store  # noqa: E402
 from tests.tui import harbour, harbour_plan  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.overview_file import table_of
+from engine.overview_file import CAPTIONS, OUTPUTS, table_of
 from engine.overview_types import CaptionState, OutputState, Overview, Row, StageState
 from engine.project import Project
 from ltx_tui.store import Store
@@ -63,3 +63,23 @@ def store_of(
     store = Store(project or Project.defaults(Path("/data")))
     store.take(table_of(make_overview(rows, **changes)))
     return store
+
+
+def rows_in(store: Store) -> list[Row]:
+    """Return all rows of a store as they are now."""
+    return [store.get(index) for index in range(len(store))]
+
+
+def counts_of(store: Store) -> dict[str, int]:
+    """Return how many rows there are ("all"), are "shown", "marked", and in which state.
+
+    The states are "caption.auto" and so on, and "latents.failed" for each stage.
+    """
+    counts = {"all": len(store), "shown": len(store.shown), "marked": len(store.marked)}
+    for number, caption in enumerate(CAPTIONS):
+        counts[f"caption.{caption}"] = store.table.captions.count(number)
+    for stage, states in zip(store.table.stages, store.table.states, strict=True):
+        for code, state in enumerate(OUTPUTS):
+            if state is not None:
+                counts[f"{stage}.{state}"] = states.count(code)
+    return counts

@@ -190,8 +190,11 @@ def test_deletes_a_bucket_after_saying_where_its_clips_go(three: Project) -> Non
     text = "\n".join(lines)
     assert "Delete the bucket 960x544x121?" in text
     assert "8 clips  960x544x121 → 960x544x49" in text
-    _, app = do(three, ["d", "enter"])
+    lines, app = do(three, ["d", "enter"])
     assert [one.video.buckets for one in app.changes] == ["960x544x49;544x960x121"]
+    # What is said below is of a bucket that is there.
+    assert "960×544×49  3,570 tokens" in lines
+    assert not any("960×544×121" in line for line in lines)
 
 
 def test_the_last_bucket_stays(project: Project) -> None:

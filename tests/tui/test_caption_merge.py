@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from engine.dataset.caption_db import Key
 from engine.dataset.write_captions import Answer
 from engine.project import Project
 from ltx_tui import captions as captions_module
 from tests.tui.captioning import SECTIONED, Editing, caption_project, edit_captions, keep_quiet
+from tests.tui.rows import make_row, store_of
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +156,22 @@ def test_many_captions_are_let_go_when_they_are_saved(
         assert doc.text == "Caption 1."
 
     edit_captions(many, steps)
+
+
+def test_rows_of_one_name_are_told_apart_by_their_number(tmp_path: Path) -> None:
+    project = Project.defaults(tmp_path)
+    store = store_of([make_row(at, name=name) for at, name in enumerate(("a", "b", "a", "a"))])
+
+    async def run() -> None:
+        captions = captions_module.Captions(project, store)
+        keys = [captions.key_of(index) for index in range(4)]
+        assert keys == [Key("a"), Key("b"), Key("a", 1), Key("a", 2)]
+        assert [captions.index_of(key) for key in keys] == [0, 1, 2, 3]
+        # Rows may be gone that somebody still has the key of.
+        for gone in (Key("a", 3), Key("b", 1), Key("c")):
+            assert captions.index_of(gone) is None
+            with pytest.raises(KeyError):
+                captions.text_of(gone)
+        await captions.close()
+
+    asyncio.run(run())

@@ -24,9 +24,9 @@ from engine.precompute.digest import (
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook, Status
 from engine.project import Project
+from engine.worker.scan_types import Scanning
 from ltx_tui import plan_child
 from ltx_tui.app import Workbench
-from ltx_tui.plan_child import Scanning
 from ltx_tui.plan_lines import PlanLines, size_words, time_words
 from ltx_tui.screens.plan import PlanScreen
 from ltx_tui.signs import UNICODE

@@ -24,7 +24,7 @@ from ltx_tui.desk import Desk
 from ltx_tui.scores import Scoring
 from ltx_tui.store import Store
 from tests.tui.conftest import make_project
-from tests.tui.rows import make_overview, store_of
+from tests.tui.rows import make_overview, rows_in, store_of
 from tests.tui.suspects import COPY, SPEECH, stored
 
 
@@ -226,7 +226,7 @@ def test_the_real_child_scores_the_dataset_and_what_is_typed_later(tmp_path: Pat
             beginning = asyncio.create_task(desk.begin())
             await until(lambda: desk.store.table.scores)
             await beginning
-            found = {row.name: [one.kind for one in row.doubts] for row in desk.store.rows}
+            found = {row.name: [one.kind for one in row.doubts] for row in rows_in(desk.store)}
             assert found == {"clip-0.mp4": [], "clip-1.mp4": ["refusal"], "clip-2.mp4": ["empty"]}
             rows = json.loads(project.dataset_path.read_text())
             rows[1]["caption"] = "A cat sleeps."

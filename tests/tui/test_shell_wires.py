@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from engine.project import Project, update_project
 from ltx_tui.app import Workbench
+from ltx_tui.program import find_project_of
 from ltx_tui.screens.plan import PlanScreen
 from ltx_tui.widgets.buckets import Buckets
 from ltx_tui.widgets.jobs import Jobs
@@ -177,6 +178,26 @@ def test_another_trigger_is_in_the_editor(bench: Workbench, project: Project) ->
         await pilot.press("2")
         await settle(pilot, lambda: "BUNNYTOK" in "\n".join(shown(bench)))
         assert screen.desk.captions.project.text.trigger == "BUNNYTOK"
+
+    run_app(bench, steps)
+
+
+def test_a_dataset_that_was_named_stays(project: Project) -> None:
+    other = project.root / "other.json"
+    other.write_bytes(project.dataset_path.read_bytes())
+    found = find_project_of(other)
+    assert found is not None
+    bench = Workbench(other, found)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        screen = await ready(pilot)
+        update_project(project.root / "project.toml", {"video.seed": 7})
+        await pilot.press("f5")
+        await settle(pilot, lambda: screen.desk.project.video.seed == 7)
+        assert screen.desk.project.dataset_path == other
+        assert screen.desk.store.project.dataset_path == other
+        reading = [one for one in bench.workers if one.group == "desk"]
+        await bench.workers.wait_for_complete(reading)
 
     run_app(bench, steps)
 

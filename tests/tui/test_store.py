@@ -21,7 +21,7 @@ from engine.worker.spec import JobInfo, JobState
 from ltx_tui.sorting import COLUMNS
 from ltx_tui.store import Store
 from tests.tui.conftest import make_project
-from tests.tui.rows import make_overview, make_row, store_of
+from tests.tui.rows import counts_of, make_overview, make_row, rows_in, store_of
 
 ONE = "scene-0001.mp4"
 
@@ -56,9 +56,9 @@ def done(row=1, name=ONE):
 
 def test_rows_are_those_of_the_overview():
     store = store_of(20)
-    assert list(store.rows) == [make_row(number) for number in range(20)]
-    assert store.rows[-1] == make_row(19)
-    assert store.rows[3:5] == [make_row(3), make_row(4)]
+    assert rows_in(store) == [make_row(number) for number in range(20)]
+    assert rows_in(store)[-1] == make_row(19)
+    assert rows_in(store)[3:5] == [make_row(3), make_row(4)]
     assert (len(store), list(store.shown), store.find("scene-0007.mp4")) == (20, list(range(20)), 7)
     assert store.find("other.mp4") is None
 
@@ -72,9 +72,9 @@ def test_counts():
     store = store_of(12)
     store.mark([ONE])
     store.set_filter("bucket:none")
-    counts = store.counts()
+    counts = counts_of(store)
     assert (counts["all"], counts["shown"], counts["marked"]) == (12, 4, 1)
-    assert counts["caption.none"] == sum(row.caption_state == "none" for row in store.rows)
+    assert counts["caption.none"] == sum(row.caption_state == "none" for row in rows_in(store))
     assert counts["latents.failed"] == 2
     assert sum(counts[f"latents.{one}"] for one in OutputState) == 12
 
@@ -127,7 +127,7 @@ def test_a_changed_caption_is_shown_counted_and_found():
     store.update_row(ONE, caption="A Blue\nboat", caption_state=CaptionState.DRAFT)
     row = store.get(1)
     assert (row.caption, row.caption_state) == ("A Blue\nboat", CaptionState.DRAFT)
-    assert store.counts()["caption.draft"] == 1
+    assert counts_of(store)["caption.draft"] == 1
     store.set_filter('text:"blue boat"')
     assert list(store.shown) == [1]
     store.set_filter('text:"red car"')
@@ -208,7 +208,7 @@ def test_news_find_the_clip_after_the_dataset_has_changed():
     store.apply(started(3, ONE))
     assert state(store).state is OutputState.RUNNING
     store.apply(started(9, "gone.mp4"))
-    assert store.counts()["latents.running"] == 1
+    assert counts_of(store)["latents.running"] == 1
 
 
 # What is shown while rows change
@@ -319,8 +319,8 @@ def test_loading_shows_the_cache_and_then_what_the_child_finds(tmp_path):
     assert (3, True, True) in seen  # found to be of other files
     assert (2, False, False) in seen  # the dataset alone
     assert seen[-1] == (2, False, True)
-    assert [row.name for row in store.rows] == ["clip-0.mp4", "clip-1.mp4"]
-    assert [row.caption_state for row in store.rows] == ["auto", "none"]
+    assert [row.name for row in rows_in(store)] == ["clip-0.mp4", "clip-1.mp4"]
+    assert [row.caption_state for row in rows_in(store)] == ["auto", "none"]
     assert store.get(0).worst.state is OutputState.BLOCKED  # the files are empty
     assert (store.fault, store.is_loading, store.scanned) == (None, False, None)
 

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 from engine.errors import MediaError
+from engine.media.arrays import Pixels
 from engine.media.compare import pairs, squared_error, to_bucket
-from engine.media.envelope import MOST_COLUMNS, envelope, level
+from engine.media.envelope import MOST_COLUMNS, envelope
 from engine.media.frames import FrameRequest, iter_frames
 from engine.media.geometry import fit
+from engine.media.loudness_types import dbfs
 from engine.media.probe import probe
 from engine.media.psnr import decibels
-from engine.media.thumbnails import Pixels
 from tests.media_clips import Sound as Track
 from tests.media_clips import grey, index_of, make_sound, make_video, tone
 
@@ -125,8 +126,8 @@ def test_the_envelope_of_a_sine(clip: Path) -> None:
     assert found.low[5:-5] == pytest.approx(-0.5, abs=0.02)
     assert found.rms[5:-5] == pytest.approx(0.5 / math.sqrt(2), abs=0.01)
     assert found.peak == pytest.approx(0.5, abs=0.05)
-    assert level(found.peak) == pytest.approx(-6.02, abs=0.5)
-    assert level(0) == -math.inf
+    assert dbfs(found.peak) == pytest.approx(-6.02, abs=0.5)
+    assert dbfs(0) == -math.inf
 
 
 def test_a_late_sound_begins_late(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ def test_size_is_known_from_the_shape_or_from_outputs_that_are_there(
     past.ledger.close()
 
 
+@pytest.mark.usefixtures("warm_encoder")
 def test_sizes_are_those_of_the_files_that_a_run_writes(
     tmp_path: Path, models: tuple[Path, Path]
 ) -> None:

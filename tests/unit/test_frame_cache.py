@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from engine.errors import MediaError
-from engine.media import thumbnails
+from engine.media import video_frames as reading
 from engine.media.canny import edges
+from engine.media.pictures import rgb
 from engine.media.probe import Probe, probe
-from engine.media.reference import decoded, rgb
+from engine.media.video_frames import video_frames
 from engine.worker import frame_cache
 from engine.worker.frame_cache import FrameCache, Taken, drawn_edges
 from tests.media_clips import Video, grey, index_of, make_video
@@ -31,13 +32,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Return where decoding began, time after time."""
     begun: list[int | None] = []
-    real = thumbnails._decoded
+    real = reading.video_frames
 
-    def counted(path: Path, found: Probe, ticks: int | None) -> Any:
+    def counted(path: Path, found: Probe, ticks: int | None = None) -> Any:
         begun.append(ticks)
         return real(path, found, ticks)
 
-    monkeypatch.setattr(thumbnails, "_decoded", counted)
+    monkeypatch.setattr(reading, "video_frames", counted)
     return begun
 
 
@@ -147,7 +148,7 @@ def test_edges_are_those_that_a_reference_gets(tmp_path: Path) -> None:
         frames.append(frame)
     path = make_video(tmp_path / "a.mp4", frames)
     found = probe(path)
-    whole = [rgb(frame, found, path, tonemap=False) for frame in decoded(path, found)]
+    whole = [rgb(frame, found, path, tonemap=False) for frame in video_frames(path, found)]
     [taken] = strip(FrameCache(), path, [4], grey=True)
     assert taken.grey is not None
     for low, high in ((100.0, 200.0), (10.0, 20.0)):

@@ -31,16 +31,23 @@ ENCODE = (Stage.CONDITIONS, Stage.LATENTS, Stage.AUDIO_LATENTS)
 
 
 @pytest.fixture(scope="session")
-def encoded(tmp_path_factory: pytest.TempPathFactory, models: tuple[Path, Path]) -> Path:
+def encoded(
+    tmp_path_factory: pytest.TempPathFactory, models: tuple[Path, Path], warm: dict[str, str]
+) -> Path:
     """Make and encode the small set once; tests work on copies."""
     root = make_small_set(tmp_path_factory.mktemp("set") / "original")
-    events = run(settings(root, models))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warm.items():
+            patch.setenv(name, value)
+        events = run(settings(root, models))
     assert failed(events) == []
     return root
 
 
 @pytest.fixture
-def project(tmp_path: Path, encoded: Path, models: tuple[Path, Path]) -> Project:
+def project(
+    tmp_path: Path, encoded: Path, models: tuple[Path, Path], warm_encoder: None
+) -> Project:
     root = tmp_path / "project"
     shutil.copytree(encoded, root, copy_function=shutil.copy2)
     return settings(root, models)

@@ -53,6 +53,7 @@ def test_a_clip_gets_its_own_bucket_and_the_others_the_nearest(
     assert any("names no clip of the dataset: gone.mp4" in w for w in latents(gone)[0].warnings)
 
 
+@pytest.mark.usefixtures("warm_encoder")
 def test_another_bucket_makes_the_output_stale_and_the_plan_says_so(
     tmp_path: Path, models: tuple[Path, Path]
 ) -> None:

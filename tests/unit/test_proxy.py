@@ -23,9 +23,10 @@ from engine.kept import Kept
 from engine.media.bars import Borders
 from engine.media.health import look
 from engine.media.images import read_image
+from engine.media.pictures import rgb
 from engine.media.probe import probe
 from engine.media.proxy import Treatment, make_proxy
-from engine.media.reference import decoded, rgb
+from engine.media.video_frames import video_frames
 from engine.precompute.ledger import Ledger
 from engine.project import Project, load_project, write_project
 from engine.proxies import mend, name_proxies, to_mend, undo
@@ -35,7 +36,7 @@ from tests.unit.test_reference import coded, number_of
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    return [frame.to_ndarray(format="rgb24") for frame in decoded(path, probe(path))]
+    return [frame.to_ndarray(format="rgb24") for frame in video_frames(path, probe(path))]
 
 
 def test_a_variable_rate_becomes_the_frames_that_a_player_shows(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_variable_rate_becomes_the_frames_that_a_player_shows(tmp_path: Path) 
     shown = [number_of(frame) for frame in frames_of(tmp_path / "p.mp4")]
     wanted = [max(n for n, time in enumerate(times) if time <= 4 * k) for k in range(made.frames)]
     assert shown == wanted
-    steps = [f.pts * found.tick for f in decoded(tmp_path / "p.mp4", found)]
+    steps = [f.pts * found.tick for f in video_frames(tmp_path / "p.mp4", found)]
     assert {b - a for a, b in pairwise(steps)} == {Fraction(1, 24)}
 
 
@@ -90,7 +91,7 @@ def test_an_untagged_matrix_can_be_read_as_bt709(tmp_path: Path) -> None:
     for name, matrix, wanted in (("o.mp4", "", (76, 151, 85)), ("p.mp4", "ITU709", (71, 140, 83))):
         make_proxy(source, tmp_path / name, probe(source), Treatment(matrix=matrix))
         assert probe(tmp_path / name).matrix == "bt709"
-        frame = next(decoded(tmp_path / name, probe(tmp_path / name)))
+        frame = next(video_frames(tmp_path / name, probe(tmp_path / name)))
         colour = rgb(frame, probe(tmp_path / name), source, tonemap=False, exact=True)
         assert np.abs(colour.reshape(-1, 3).mean(0) - wanted).max() < 1.5
 

@@ -17,7 +17,8 @@ from engine.media.canny import canny, edges
 from engine.media.condition import Condition, load_condition
 from engine.media.images import read_image
 from engine.media.probe import probe
-from engine.media.reference import decoded, make_reference, reference_names
+from engine.media.reference import make_reference, reference_names
+from engine.media.video_frames import video_frames
 from tests.media_clips import Sound, Video, grey, make_video, tone
 
 # A display matrix that turns by 90° clockwise.
@@ -45,7 +46,7 @@ def number_of(frame: np.ndarray) -> int:
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
-    return [frame.to_ndarray(format="rgb24") for frame in decoded(path, probe(path))]
+    return [frame.to_ndarray(format="rgb24") for frame in video_frames(path, probe(path))]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
@@ -77,7 +78,7 @@ def test_a_variable_rate_keeps_the_time_of_every_frame(tmp_path: Path) -> None:
     was, found = probe(source), probe(target)
     assert was.vfr
     assert (found.vfr, found.fps, found.duration) == (True, was.fps, was.duration)
-    shown = [frame.pts * found.tick for frame in decoded(target, found)]
+    shown = [frame.pts * found.tick for frame in video_frames(target, found)]
     assert shown == [Fraction(time, 96) for time in times]
     assert [number_of(frame) for frame in frames_of(target)] == list(range(len(times)))
 
@@ -273,5 +274,5 @@ def test_frames_of_one_rate_are_evenly_apart(tmp_path: Path) -> None:
     )
     make_reference(source, tmp_path / "r.mp4", SAME, probe(source))
     found = probe(tmp_path / "r.mp4")
-    times = [frame.pts * found.tick for frame in decoded(tmp_path / "r.mp4", found)]
+    times = [frame.pts * found.tick for frame in video_frames(tmp_path / "r.mp4", found)]
     assert {b - a for a, b in pairwise(times)} == {Fraction(1001, 30000)}

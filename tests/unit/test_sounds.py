@@ -21,6 +21,7 @@ def plan_of(project: Project) -> Plan:
     return Engine(project).plan()
 
 
+@pytest.mark.usefixtures("warm_encoder")
 def test_sounds_without_a_picture_are_cut_to_the_longest_length_that_fits(
     tmp_path: Path, models: tuple[Path, Path]
 ) -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.errors import MediaError
-from engine.media import thumbnails
+from engine.media import thumbnails, video_frames
+from engine.media.arrays import Pixels
 from engine.media.frames import FrameRequest, iter_frames
 from engine.media.geometry import fit
 from engine.media.probe import Probe, probe
-from engine.media.thumbnails import Box, crop_box, evenly, fitting, inner, marked, spread
+from engine.media.selection import evenly, spread
+from engine.media.thumbnails import Box, crop_box, fitting, inner, marked
 from engine.worker.frame_cache import FrameCache
 from engine.worker.make_thumbnails import Superseded
 from tests.media_clips import Sound as Track
@@ -49,13 +51,13 @@ def small_ones(
     *,
     tonemap: bool = False,
     check: Any = lambda: None,
-) -> list[tuple[int, thumbnails.Pixels]]:
+) -> list[tuple[int, Pixels]]:
     cache = FrameCache()
     frames = cache.frames(path, found, numbers, size, tonemap=tonemap, grey=False, check=check)
     return [(one.number, one.pixels) for one in frames]
 
 
-def number_of(pixels: thumbnails.Pixels) -> int:
+def number_of(pixels: Pixels) -> int:
     return index_of(pixels.astype(np.float64) / 127.5 - 1)
 
 
@@ -121,13 +123,13 @@ def test_a_file_without_an_index_is_read_as_well(tmp_path: Path) -> None:
 
 def test_what_is_near_is_not_sought(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
-    decoded = thumbnails._decoded
+    decoded = video_frames.video_frames
 
-    def counted(path: Path, found: Probe, ticks: int | None) -> Any:
+    def counted(path: Path, found: Probe, ticks: int | None = None) -> Any:
         begun.append(ticks)
         return decoded(path, found, ticks)
 
-    monkeypatch.setattr(thumbnails, "_decoded", counted)
+    monkeypatch.setattr(video_frames, "video_frames", counted)
     times = [Fraction(number, 24) for number in (0, 1, 2, 3, 50, 51)]
     assert len(list(thumbnails.frames_at(clip, probe(clip), times))) == 6
     assert len(begun) == 2

@@ -130,6 +130,7 @@ def test_a_window_is_planned_by_its_own_length(media: Path, models: tuple[Path, 
     assert "widen it in window_start and window_end" in blocked[0].remedy
 
 
+@pytest.mark.usefixtures("warm_encoder")
 def test_a_window_is_encoded_as_the_same_part_alone_would_be(
     media: Path, models: tuple[Path, Path]
 ) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from engine.captioners.answer_file import AnswerFile, write_answer
-from engine.captioners.asking import Question, better, look, question, to_file
+from engine.captioners.asking import Question, asked_by, better, to_file
 from engine.captioners.qwen_media import Encoded, Reader
 from engine.captioners.qwen_omni import (
     QwenOmni,
@@ -170,14 +170,7 @@ class CaptionStage(StageRunner[CaptionStep, Read, QwenOmni]):
 
     def prepare(self, step: CaptionStep) -> Read:
         """Read the clip, and make the prompt."""
-        found = look(Path(step.media))
-        asked = question(
-            found.media,
-            with_audio=step.with_audio,
-            instruction=step.instruction,
-            fps=step.fps,
-            clean=step.clean,
-        )
+        found, asked = asked_by(step)
         clip = self._reader.read(found.media, asked.request(), found.known)
         encode = functools.partial(self._reader.encode, clip)
         if asked.heard and clip.sound is None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from textual.pilot import Pilot
 
-from engine.media.thumbnails import Box, evenly, marked, spread
+from engine.media.selection import evenly, spread
+from engine.media.thumbnails import Box, marked
 from engine.overview_file import FILE, write_overview
 from engine.overview_types import Row
 from engine.project import Project

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import wave
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 
 from engine.captions import sections
@@ -73,6 +78,49 @@ def test_what_others_wrote_is_left_alone(
     of_rows = ending(run(project, Engine(project).captioning()))
     assert (of_rows.done, of_rows.fresh) == (1, 1)
     assert [(one.clip, one.stage) for one in of_rows.failures] == [("gone.mp4", "plan")]
+
+
+def test_a_row_with_a_window_is_captioned_by_that_part_alone(
+    project: Project, clip: Path, server: CaptionServer
+) -> None:
+    write_clip(project.root / "a.mp4", size=(64, 64), count=48)
+    project.dataset_path.write_text(
+        json.dumps(
+            [
+                {"media_path": "a.mp4", "window_start": 0.5, "window_end": 1.5},
+                {"media_path": "a.mp4", "window_start": "1.5"},
+                {"media_path": "a.mp4", "window_start": "soon"},
+                {"media_path": "a.mp4", "window_start": 3},
+                {"media_path": "a.mp4"},
+            ]
+        )
+    )
+    end = ending(run(project, Engine(project).captioning()))
+    assert (end.done, end.fresh) == (3, 0)
+    assert [(one.row, one.reason) for one in end.failures] == [
+        (2, "window_start is soon, which is no number of seconds"),
+        (3, f"{project.root / 'a.mp4'}: its window 3-end s lies behind its end"),
+    ]
+    assert all(one.remedy for one in end.failures)
+    # Three pictures a second of each part, and its sound.
+    assert [_sent(body) for body in server.calls] == [(3, 1.0), (2, 0.5), (6, 2.0)]
+    texts = [row.get("caption", "") for row in rows(project)]
+    assert [bool(text) for text in texts] == [True, True, False, False, True]
+    assert len(set(texts)) == 4
+    # Of a folder as well, and with nothing asked twice.
+    again = ending(run(project))
+    assert (again.done, again.fresh, len(server.calls)) == (0, 3, 3)
+    assert [one.row for one in again.failures] == [2, 3]
+
+
+def _sent(body: dict[str, Any]) -> tuple[int, float]:
+    """Return how many frames were sent of a clip, and how many seconds of sound."""
+    [film, heard, _] = body["messages"][0]["content"]
+    data = {one["type"]: one[one["type"]]["url"].partition(",")[2] for one in (film, heard)}
+    with av.open(io.BytesIO(base64.b64decode(data["video_url"]))) as container:
+        frames = len(list(container.decode(video=0)))
+    with wave.open(io.BytesIO(base64.b64decode(data["audio_url"]))) as reader:
+        return frames, round(reader.getnframes() / reader.getframerate(), 1)
 
 
 def test_files_that_were_made_from_others_are_no_clips(

@@ -3,11 +3,14 @@
 import io
 
 import av
+import msgspec
 import pytest
 
 from engine.captioners.base import CaptionError
 from engine.captioners.gemini_flash import DEFAULT_MODEL
 from engine.captioners.prompts import NO_SOUND_NOTE, instruction
+from engine.dataset.windows import Span
+from tests.media_clips import index_of
 from tests.scripted_server import Reply, answer
 from tests.unit.gemini_captioner.conftest import (
     GOOD,
@@ -57,6 +60,27 @@ def test_without_sound_a_small_copy_without_a_track_goes_up(clips):
         assert not container.streams.audio
         assert len(list(container.decode(video=0))) == 3
     assert google.asked().json["contents"][0]["parts"][1] == {"text": instruction(with_audio=False)}
+
+
+def test_of_a_window_a_small_copy_goes_up_that_has_nothing_else(clips):
+    google = Google()
+    part = msgspec.structs.replace(media(clips), span=Span(0.25, 0.75), seconds=0.5)
+    captioned(google, (part, request(fps=8.0)))
+    uploaded = next(got for got in google.requests if google.call_of(got) == "upload")
+    with av.open(io.BytesIO(uploaded.body)) as container:
+        shown = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+    # A shade away at most, as it is encoded again.
+    assert [index_of(mean / 127.5 - 1) for mean in shown] == pytest.approx([6, 9, 12, 15], abs=1)
+    with av.open(io.BytesIO(uploaded.body)) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples / 16000 == pytest.approx(0.5, abs=0.1)
+    mute = msgspec.structs.replace(media(clips, "mute"), span=Span(0.5), seconds=0.5)
+    google = Google()
+    captioned(google, (mute, request(fps=8.0)))
+    uploaded = next(got for got in google.requests if google.call_of(got) == "upload")
+    with av.open(io.BytesIO(uploaded.body)) as container:
+        assert not container.streams.audio
+        assert len(list(container.decode(video=0))) == 4
 
 
 def test_an_image_and_a_clip_without_a_track(clips):

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from av.audio.resampler import AudioResampler
 from torch import Tensor
 
 from engine.captioners.qwen_media import Clip, Reader
+from engine.dataset.windows import Span
 from engine.errors import MediaError
 from engine.media.probe import probe
 from tests.media_clips import Sound, Video, flat, grey, index_of, make_video, tone
@@ -39,6 +41,37 @@ def test_frames_are_those_that_the_processor_would_take(
     found = [index_of(frame.mean() / 127.5 - 1) for frame in clip.frames]
     assert found == [int(k * step) for k in range(wanted)]
     assert clip.fps == pytest.approx(wanted / (frames / 24))
+
+
+@pytest.mark.parametrize(
+    ("span", "wanted"),
+    [
+        (Span(0.5, 1.5), [12, 18, 24, 30]),
+        (Span(1.0), [24, 30, 36, 42]),
+        (Span(1.75, 99.0), [42, 43, 45, 46]),
+        (Span(1.0, 1.02), [24]),
+    ],
+)
+def test_of_a_window_only_that_part_is_seen_and_heard(
+    reader: Reader, tmp_path: Path, span: Span, wanted: list[int]
+) -> None:
+    samples = tone(2.0)
+    samples[:, :48000] = 0
+    path = make_video(
+        tmp_path / "a.mov",
+        (grey(n) for n in range(48)),
+        sound=Sound(samples=samples, codec="pcm_s16le"),
+    )
+    clip = reader.read(msgspec.structs.replace(media(path), span=span), asked(fps=2.0))
+    assert clip.frames is not None
+    assert [index_of(frame.mean() / 127.5 - 1) for frame in clip.frames] == wanted
+    seconds = span.seconds_of(2.0)
+    assert clip.fps == pytest.approx(len(wanted) / seconds)
+    assert clip.sound is not None
+    assert len(clip.sound) == pytest.approx(16000 * seconds, abs=1)
+    silent = round(16000 * max(0.0, 1.0 - span.start))
+    assert np.abs(clip.sound[: max(0, silent - 100)]).max(initial=0) < 1e-3
+    assert np.abs(clip.sound[silent:]).max() > 0.1
 
 
 def test_a_rate_that_varies_is_read_by_time(reader: Reader, tmp_path: Path) -> None:

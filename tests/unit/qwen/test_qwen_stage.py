@@ -181,7 +181,7 @@ def test_without_8_bit_the_cpu_comes_next(folder: Path, monkeypatch: pytest.Monk
     assert [home.form for home in stage.homes] == [""]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("warm_encoder")
 def test_a_whole_job_on_the_cpu(folder: Path, clips: Path, tmp_path: Path) -> None:
     write_clip(tmp_path / "a.mp4", size=(96, 64), count=8)
     project = apply_overrides(

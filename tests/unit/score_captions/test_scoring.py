@@ -19,7 +19,8 @@ from engine.suspicion_file import (
     read_scores,
 )
 from engine.suspicion_types import Reason
-from engine.worker.score_captions import StopAsked, Work
+from engine.worker.clip_work import StopAsked
+from engine.worker.score_captions import Work
 from engine.worker.score_types import Scored, Wanted
 from tests.unit.score_captions.conftest import (
     HALF,

@@ -1,0 +1,176 @@
+"""SQLite files in a project's state folder: opening, migrations, safe access from threads.
+
+Several processes may use one at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from engine.errors import EnvironmentFaultError
+
+Row = tuple[Any, ...]
+
+
+class About(NamedTuple):
+    """What there is to say of such a file.
+
+    Attributes:
+        name: What it is called.
+        migrations: One entry a version: the statements that lead to it from the one before.
+        unopened: What is so where it cannot be opened, and what to do about it.
+        unwritten: The same where it cannot be read or written.
+        newer: What to do about a file that a newer ltx-tui made.
+        faults: What counts as no fault of ltx-tui once it is open.
+    """
+
+    name: str
+    migrations: Sequence[str]
+    unopened: tuple[str, str]
+    unwritten: tuple[str, str]
+    newer: str = "upgrade ltx-tui"
+    faults: tuple[type[Exception], ...] = (OSError, sqlite3.Error)
+
+
+class StateFile:
+    """The open file; usable from several threads of one process."""
+
+    def __init__(self, path: Path, about: About) -> None:
+        """Open or create it.
+
+        Args:
+            path: A file in the state folder.
+            about: What there is to say of it.
+
+        Raises:
+            EnvironmentFaultError: The folder is not writable, the file is damaged, or a newer
+                ltx-tui made it.
+        """
+        self.path = path
+        self._about = about
+        self._root = path.parent.parent.absolute()
+        self._lock = threading.RLock()
+        with self._explained(about.unopened, (OSError, sqlite3.Error)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _keep_out_of_git(path.parent)
+            self._db = sqlite3.connect(path, check_same_thread=False, timeout=30)
+            # Where shared memory does not work, as on some network folders, SQLite stays with
+            # its rollback journal: slower, as safe.
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._migrate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _migrate(self) -> None:
+        version, migrations = self._version(), self._about.migrations
+        if version > len(migrations):
+            raise EnvironmentFaultError(
+                f"{self._about.name} has version {version}, made by a newer ltx-tui",
+                file=self.path,
+                remedy=self._about.newer,
+            )
+        if version == len(migrations):
+            return
+        # Two processes may open an old file at once: the second finds the work done.
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for number in range(self._version(), len(migrations)):
+                for statement in filter(str.strip, migrations[number].split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={number + 1}")
+        except BaseException:
+            self._db.rollback()
+            raise
+        self._db.commit()
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def one(self, query: str, values: Iterable[object] = ()) -> Row | None:
+        """Return the first row, or None."""
+        with self._lock, self._explained(self._about.unwritten, self._about.faults):
+            row: Row | None = self._db.execute(query, tuple(values)).fetchone()
+            return row
+
+    def all(self, query: str, values: Iterable[object] = ()) -> list[Row]:
+        """Return all rows."""
+        with self._lock, self._explained(self._about.unwritten, self._about.faults):
+            return self._db.execute(query, tuple(values)).fetchall()
+
+    def write(self, query: str, values: Iterable[object] = (), *, durable: bool = True) -> int:
+        """Execute one statement, or a part of the transaction around; return an insert's row id.
+
+        Args:
+            query: The statement.
+            values: Its values.
+            durable: As in `transaction`; that of one around it decides.
+        """
+        with self.transaction(durable=durable):
+            return self._db.execute(query, tuple(values)).lastrowid or 0
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Write several statements or none.
+
+        Args:
+            durable: Wait for the disk. Otherwise what is written survives a killed process at
+                once, and a power cut as soon as anything durable was written after it.
+
+        Raises:
+            EnvironmentFaultError: The disk is full, or cannot be written.
+        """
+        with self._lock, self._explained(self._about.unwritten, self._about.faults):
+            if self._db.in_transaction:  # the outer one decides
+                yield
+                return
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+
+    def key(self, path: Path) -> str:
+        """Return what is kept of a path: relative inside the project, so that it can be moved."""
+        path = path.absolute()
+        with contextlib.suppress(ValueError):
+            path = path.relative_to(self._root)
+        return stored(path.as_posix())
+
+    @contextlib.contextmanager
+    def _explained(
+        self, words: tuple[str, str], faults: tuple[type[Exception], ...]
+    ) -> Iterator[None]:
+        """Turn errors into ours: a full disk above all."""
+        try:
+            yield
+        except faults as error:
+            what, remedy = words
+            raise EnvironmentFaultError(
+                f"{what}: {error}", file=self.path, remedy=remedy
+            ) from error
+
+
+def stored(path: str) -> str:
+    """Return a path as SQLite can keep it: bytes that are no UTF-8 become escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _keep_out_of_git(state_dir: Path) -> None:
+    marker = state_dir / ".gitignore"
+    if not marker.exists():
+        marker.write_text("*\n")
