@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,18 +39,14 @@ class JsonRow(NamedTuple):
     end: int
 
 
-class JsonDocument:
-    """A JSON dataset file."""
+class JsonRows(ABC):
+    """The objects of a dataset file, read and changed without touching what is between them."""
 
-    def __init__(self, text: str, file: Path) -> None:
-        """Parse the text.
-
-        Raises:
-            DatasetError: It is not JSON, or holds no list of objects, or a row has a key twice.
-        """
+    def __init__(self, text: str, items: list[JsonRow], *, one_line: bool = False) -> None:
+        """Take the text and the objects in it, each on a line of its own where `one_line`."""
         self._text = text
-        self._open, self._items, self._close = _Scanner(text, file).table()
-        self._style = JsonStyle(text, self._items)
+        self._items = items
+        self._style = JsonStyle(text, items, one_line=one_line)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,7 +56,7 @@ class JsonDocument:
     @property
     def rows(self) -> list[dict[str, object]]:
         """The values as they are in the file."""
-        return [values(row) for row in self._items]
+        return [{key: pair.value for key, pair in row.pairs.items()} for row in self._items]
 
     def line(self, row: int) -> int:
         """Return the 1-based line on which a row starts."""
@@ -73,8 +70,29 @@ class JsonDocument:
             for splice in self._style.changes(self._items[row], changes)
         ]
         if appended:
-            splices.append(self._append(appended))
+            splices.append(self._append([self._style.row(row) for row in appended]))
         return spliced(self._text, splices)
+
+    @abstractmethod
+    def without(self, row: int) -> str:
+        """Return the text without a row; the rest stays as it is in the file."""
+
+    @abstractmethod
+    def _append(self, texts: Sequence[str]) -> Splice:
+        """Return how the texts of rows are added."""
+
+
+class JsonDocument(JsonRows):
+    """A JSON dataset file."""
+
+    def __init__(self, text: str, file: Path) -> None:
+        """Parse the text.
+
+        Raises:
+            DatasetError: It is not JSON, or holds no list of objects, or a row has a key twice.
+        """
+        self._open, items, self._close = _Scanner(text, file).table()
+        super().__init__(text, items)
 
     def without(self, row: int) -> str:
         """Return the text without a row; the rest stays as it is in the file."""
@@ -87,8 +105,7 @@ class JsonDocument:
             start, end = self._open + 1, self._close
         return self._text[:start] + self._text[end:]
 
-    def _append(self, rows: Sequence[Mapping[str, object]]) -> Splice:
-        texts = [self._style.row(row) for row in rows]
+    def _append(self, texts: Sequence[str]) -> Splice:
         if not self._items:
             newline = newline_of(self._text)
             body = f",{newline}  ".join(texts)
@@ -100,11 +117,6 @@ class JsonDocument:
             else "," + (self._text[self._open + 1 : first.start] or " ")
         )
         return Splice(last.end, last.end, "".join(between + text for text in texts))
-
-
-def values(row: JsonRow) -> dict[str, object]:
-    """Return a row's values by key."""
-    return {key: pair.value for key, pair in row.pairs.items()}
 
 
 class JsonStyle:
