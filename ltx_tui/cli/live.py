@@ -104,6 +104,7 @@ class LiveView:
             with contextlib.suppress(OSError):  # it may be gone
                 self.tick()
             self._is_open = False
+            self._picture.end()
 
     def draw(self) -> RenderableType:
         """Return the picture as it stands."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ltx_tui.cli.echo import Echo
+
 _UP, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[{}A", "\x1b[2K", "\x1b[J"
 
 
@@ -24,12 +26,15 @@ class Picture:
         self._console = console
         self._lines: list[str] = []
         self._width = console.width
+        self._echo = Echo()
 
     def draw(self, content: RenderableType) -> None:
         """Bring the lines up to date."""
         lines, width = self._render(content), self._console.width
         if lines == self._lines and width == self._width:
             return
+        if not self._lines:
+            self._echo.silence()
         old = self._lines if width == self._width else []
         out = [self._to_top() if old or not self._lines else self._to_top() + _CLEAR_BELOW]
         for number, line in enumerate(lines):
@@ -48,6 +53,10 @@ class Picture:
     def leave(self) -> None:
         """Let the lines stand as they are; the next ones come below them."""
         self._lines, self._width = [], self._console.width
+
+    def end(self) -> None:
+        """Give the terminal back; the lines stand as they are."""
+        self._echo.restore()
 
     def _render(self, content: RenderableType) -> list[str]:
         with self._console.capture() as capture:

@@ -254,6 +254,7 @@ class LiveView(LineView):
         with contextlib.suppress(OSError):  # it may be gone
             self._picture.clear()
             super().close()
+        self._picture.end()
 
     def stop(self) -> None:
         """The user asked for an end."""

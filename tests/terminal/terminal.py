@@ -84,6 +84,11 @@ class Terminal:
                 return
 
     @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._primary)[3] & termios.ECHO)
+
+    @property
     def text(self) -> str:
         """All that it printed, without control sequences."""
         return ESCAPES.sub("", self.raw)

@@ -85,8 +85,11 @@ def test_a_worker_that_is_killed_is_replaced_before_the_users_eyes(make: Make) -
     root = make(*["slow 0.4"] * 6)
     with started(root, *RUN) as terminal:
         terminal.wait_for(r"conditions +\S+ +[1-4]/6")
+        # What is typed ahead would tear the picture apart.
+        assert not terminal.echoes
         kill_worker(open_project(root))
         assert terminal.end() == 0, terminal.text
+        assert terminal.echoes
         assert "the worker ended unexpectedly" in terminal.text
         assert "done: 6 written" in terminal.text
     assert written(root) == once(6)
@@ -94,7 +97,7 @@ def test_a_worker_that_is_killed_is_replaced_before_the_users_eyes(make: Make) -
 
 @pytest.mark.slow
 def test_detach_attach_pause_stop_and_go_on(make: Make) -> None:
-    root = make("bad", *["slow 0.6"] * 7)
+    root = make("bad", *["slow 1.2"] * 7)
     left = ltx_tui(root, *RUN, "--detach")
     assert left.returncode == 0, left.stderr
     assert left.stdout.startswith("job 1 is in the hands of worker process ")
