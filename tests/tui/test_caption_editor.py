@@ -105,8 +105,8 @@ def test_what_is_typed_is_a_draft_at_once_and_in_the_file_soon(project: Project)
         assert editing.dataset() == [SECTIONED.replace("A red", "Hm A red"), *CAPTIONS[1:]]
         assert shelf.journal.drafts() == []
         assert editing.store.get(0).caption_state == "edited"
-        await editing.until(lambda: "edited just now" in editing.screen_text)
-        assert "saved ✓" in editing.screen_text
+        await editing.until(lambda: "saved ✓" in editing.screen_text)
+        assert "edited just now" in editing.screen_text
 
     edit_captions(project, steps)
 

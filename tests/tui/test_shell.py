@@ -172,7 +172,7 @@ def test_state_is_written_soon_after_a_change(bench: Workbench, project: Project
     async def steps(pilot: Pilot[Any]) -> None:
         await ready(pilot)
         await pilot.press("j", "3")
-        while not file.exists():
+        while not file.exists() or "buckets" not in file.read_text("utf-8"):
             await pilot.pause(0.02)
 
     run_app(bench, steps)

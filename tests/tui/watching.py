@@ -62,7 +62,7 @@ def main() -> None:
                 await asyncio.sleep(0.7)
                 os.write(tell, b"begin\n")
                 await encode(stand)
-                await asyncio.sleep(1.3)
+                await asyncio.sleep(3)  # on a busy machine the last picture comes late
                 os.write(tell, b"end\n")
                 await asyncio.sleep(0.7)
                 os.write(tell, b"idle\n")
