@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from engine.captioners.keys import keys_here
-from engine.errors import ProjectError, UsageError
+from engine.errors import ProjectError
 from engine.events import AnyEvent
 from engine.memory.monitor import MemorySample, Monitor
 from engine.memory.peaks import Peak
@@ -22,6 +22,7 @@ from engine.precompute.layout import Stage, stage_folders
 from engine.precompute.ledger import Ledger
 from engine.precompute.plan_types import Plan
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
+from engine.specs import Specs
 from engine.worker.journal import Journal
 from engine.worker.link import Link
 from engine.worker.lock import WorkerInfo
@@ -36,7 +37,7 @@ from engine.worker.protocol import (
     Secret,
     Start,
 )
-from engine.worker.spec import EXTENSIONS, JobInfo, JobSpec, clips_of
+from engine.worker.spec import JobInfo, JobSpec
 
 if TYPE_CHECKING:
     from engine.worker.foreground import Foreground
@@ -70,7 +71,7 @@ def open_project(start: Path) -> Project:
     return apply_overrides(project, {"dataset.path": start})
 
 
-class Engine:
+class Engine(Specs):
     """A project's engine."""
 
     def __init__(
@@ -87,9 +88,8 @@ class Engine:
             folders: Where stages write that do not write under the project's output folder.
             idle: Seconds after which a worker that this starts ends by itself.
         """
-        self.project = project
+        super().__init__(project, folders)
         self.folders = stage_folders(project.output_dir, folders)
-        self._moved = dict(folders or {})
         self._link = Link(project.state_dir, idle)
 
     @property
@@ -97,23 +97,7 @@ class Engine:
         """What whoever started a worker should know, such as that it ends at logout."""
         return self._link.warning
 
-    # Plans and specs
-
-    @property
-    def default_stages(self) -> tuple[Stage, ...]:
-        """The stages that the project asks for."""
-        project = self.project
-        audio, references = project.audio.enabled, bool(project.dataset.reference_column)
-        wanted = {
-            Stage.CONDITIONS: True,
-            Stage.LATENTS: True,
-            Stage.AUDIO_LATENTS: audio,
-            Stage.REFERENCE_LATENTS: references,
-            Stage.DECODED_VIDEOS: project.run.decode,
-            Stage.DECODED_REFERENCE_VIDEOS: project.run.decode and references,
-            Stage.DECODED_AUDIO: project.run.decode and audio,
-        }
-        return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
+    # Plans
 
     def plan(
         self,
@@ -150,105 +134,6 @@ class Engine:
 
             found = outlook(self.project, plan, Monitor().sample(), known)
             return msgspec.structs.replace(plan, outlooks=found)
-
-    def encoding(
-        self,
-        stages: Sequence[Stage] | None = None,
-        *,
-        overwrite: bool = False,
-        only: Iterable[str] = (),
-    ) -> JobSpec:
-        """Return the job that plans, then does exactly the plan.
-
-        Args:
-            stages: Which; by default those that the project asks for.
-            overwrite: Make everything again.
-            only: Names of the clips to do; all if empty.
-
-        Raises:
-            UsageError: The stages make no sense for the project.
-        """
-        return JobSpec(
-            kind="encode",
-            project=self.project,
-            stages=self._stages(stages),
-            folders=self._moved,
-            overwrite=overwrite,
-            only=clips_of(only),
-        )
-
-    def adopting(self, stages: Sequence[Stage] | None = None, *, sample: int = 4) -> JobSpec:
-        """Return the job that verifies outputs of another tool and records those that hold.
-
-        Args:
-            stages: Which; by default those of the project that write tensors.
-            sample: How many a stage are encoded again and compared.
-
-        Raises:
-            UsageError: The stages make no sense for the project.
-        """
-        wanted = tuple(stage for stage in self._stages(stages) if not stage.is_decode)
-        return JobSpec(
-            kind="adopt",
-            project=self.project,
-            stages=wanted,
-            folders=self._moved,
-            sample=sample,
-        )
-
-    def decoding(self, latents: Path, out: Path, *, audio_latents: Path | None = None) -> JobSpec:
-        """Return the job that decodes all latents of a folder, and of one of audio latents."""
-        return JobSpec(
-            kind="decode",
-            project=self.project,
-            latents=latents.absolute(),
-            out=out.absolute(),
-            audio_latents=audio_latents.absolute() if audio_latents is not None else None,
-        )
-
-    def captioning(
-        self,
-        source: Path | None = None,
-        *,
-        extensions: Iterable[str] = EXTENSIONS,
-        recursive: bool = False,
-        override: bool = False,
-        only: Iterable[str] = (),
-    ) -> JobSpec:
-        """Return the job that captions clips; who does it and how stands in the project.
-
-        Captions go into the project's dataset as they come. One that is there already is left
-        alone, and so is whatever else the dataset has.
-
-        Args:
-            source: A folder of media, whose files become rows, or one file; None for the clips
-                that the dataset has.
-            extensions: Which files of the folder, without dots.
-            recursive: Whether folders inside it are looked at.
-            override: Caption clips that have a caption; the old one goes to its versions.
-            only: Names of the clips to do; all if empty.
-        """
-        return JobSpec(
-            kind="caption",
-            project=self.project,
-            source=source.absolute() if source is not None else None,
-            extensions=tuple(dict.fromkeys(one.lower().lstrip(".") for one in extensions)),
-            recursive=recursive,
-            overwrite=override,
-            only=clips_of(only),
-        )
-
-    def _stages(self, stages: Sequence[Stage] | None) -> tuple[Stage, ...]:
-        wanted = self.default_stages if stages is None else tuple(stages)
-        if not wanted:
-            raise UsageError("no stage to do", remedy="name one with --stages")
-        of_references = {Stage.REFERENCE_LATENTS, Stage.DECODED_REFERENCE_VIDEOS} & set(wanted)
-        if of_references and not self.project.dataset.reference_column:
-            raise UsageError(
-                "reference latents need a column of references",
-                remedy="set dataset.reference_column, or give --reference-column",
-            )
-        return wanted
 
     # Jobs of the worker
 

@@ -21,7 +21,7 @@ from engine.health_types import PROXY
 from engine.media.images import IMAGE_SUFFIXES
 from engine.media.probe import Probe, probe
 from engine.project import PROJECT_FILE, Project, write_project
-from engine.text import is_utf8, listed, plural
+from engine.text import is_utf8, listed, natural, plural
 
 DATASET_FILE = "dataset.json"
 DATASET_SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
@@ -233,12 +233,6 @@ def _source_stem(path: Path) -> str | None:
     if not path.stem.endswith(PROXY):
         return None
     return re.sub(r"~\d+$", "", path.stem.removesuffix(PROXY))
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Return a key under which "clip 9" comes before "clip 10"."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p.lower()) for p in parts]
 
 
 def _look_at_dataset(folder: Path, dataset: Path, video_column: str) -> Found:

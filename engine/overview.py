@@ -18,7 +18,7 @@ from engine.dataset.columns import ColumnMap
 from engine.dataset.lint import lint
 from engine.dataset.manifest import Manifest, caption_text, cell_text, load_manifest
 from engine.dataset.name_keys import name_keys
-from engine.media.probe import AudioTrack, Probe
+from engine.media.probe_types import AudioTrack, Probe
 from engine.memory.monitor import Monitor
 from engine.memory.peaks import Peak
 from engine.overview_file import Table

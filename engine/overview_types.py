@@ -91,6 +91,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         suspicion: How much there is against its caption, 0 … 1; None where nobody knows. An
             overview has none: scores are found beside it.
         doubts: What there is against it, the weightiest first.
+        captioning: Whether a job captions it now, or failed to; None otherwise, as in every
+            overview.
     """
 
     row: int
@@ -113,6 +115,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     made: tuple[Made, ...] = ()
     suspicion: float | None = None
     doubts: tuple[Reason, ...] = ()
+    captioning: StageState | None = None
 
     @property
     def worst(self) -> StageState | None:

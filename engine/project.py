@@ -25,6 +25,8 @@ from engine.settings import (
     ModelsSection,
     ReferenceSection,
     RunSection,
+    ScaleSection,
+    ScenesSection,
     TextSection,
     VideoSection,
 )
@@ -50,10 +52,12 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     video: VideoSection = VideoSection()
     audio: AudioSection = AudioSection()
     text: TextSection = TextSection()
+    scenes: ScenesSection = ScenesSection()
     captions: CaptionsSection = CaptionsSection()
     reference: ReferenceSection = ReferenceSection()
     run: RunSection = RunSection()
     memory: MemorySection = MemorySection()
+    scale: ScaleSection = ScaleSection()
     clips: dict[str, str] = {}
 
     @classmethod
@@ -95,6 +99,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     def audio_vae_path(self) -> Path | None:
         """The audio VAE's own file, or None when the checkpoint holds it."""
         return self._path(self.models.audio_vae)
+
+    @property
+    def scenes_dir(self) -> Path:
+        """The folder of the pieces that videos are cut into, absolute."""
+        return self._path(self.scenes.output_dir) or self.root / "clips"
 
     @property
     def state_dir(self) -> Path:

@@ -15,7 +15,12 @@ _TABLES = ("drafts", "histories", "versions", "marks", "origins")
 _ON_THE_WAY = "\x01"
 
 
-def carry_over(project: Project, before: Sequence[Key], after: Sequence[Key | None]) -> None:
+def carry_over(
+    project: Project,
+    before: Sequence[Key],
+    after: Sequence[Key | None],
+    aside: Mapping[Key, Key] | None = None,
+) -> None:
     """Let a clip's own bucket, and drafts, versions and marks of its caption, follow its name.
 
     What cannot follow stays under the old name, and is there again when the change is undone.
@@ -24,16 +29,17 @@ def carry_over(project: Project, before: Sequence[Key], after: Sequence[Key | No
         project: The settings.
         before: What the rows went by.
         after: What the same rows go by now; None for one that is gone.
+        aside: From where to where the past of captions goes that no row has, or had.
     """
     moves = {
         old: new for old, new in zip(before, after, strict=True) if new is not None and new != old
     }
-    if not moves:
-        return
-    with contextlib.suppress(LtxError):
-        _move_buckets(project, moves, {new.name for new in after if new is not None})
-    with contextlib.suppress(LtxError):
-        _move_captions(project, moves)
+    if moves:
+        with contextlib.suppress(LtxError):
+            _move_buckets(project, moves, {new.name for new in after if new is not None})
+    if moves or aside:
+        with contextlib.suppress(LtxError):
+            _move_captions(project, {**moves, **(aside or {})})
 
 
 def _move_buckets(project: Project, moves: Mapping[Key, Key], names: set[str]) -> None:

@@ -126,6 +126,48 @@ class TextSection(_Section, frozen=True):
     batch_size: Annotated[Count, Meta(description="Captions encoded at a time.")] = 8
 
 
+class ScenesSection(_Section, frozen=True):
+    """How long videos are cut into scenes."""
+
+    output_dir: Annotated[
+        str, Meta(description="Folder of the pieces that videos are cut into.")
+    ] = "clips"
+    detector: Annotated[
+        Literal["content", "adaptive", "threshold", "histogram", "hash"],
+        Meta(description="How cuts are told; docs/scenes.md says what each looks at."),
+    ] = "content"
+    threshold: Annotated[
+        float,
+        Meta(ge=0, le=255, description="Score from which a frame begins a scene; 0: the usual."),
+    ] = 0.0
+    min_scene_length: Annotated[
+        int, Meta(ge=0, description="Frames that the detector holds a scene for at least.")
+    ] = 15
+    trim: Annotated[
+        int,
+        Meta(ge=0, description="Frames left out at each cut: a guard against a stray frame."),
+    ] = 1
+    filter_shorter_than: Annotated[
+        str,
+        Meta(description="Leave out scenes of less than 123 (frames) or 5s; empty: none."),
+    ] = ""
+    copy: Annotated[
+        bool, Meta(description="Copy from key frame to key frame instead of encoding: inexact.")
+    ] = False
+    crf: Annotated[int, Meta(ge=0, le=51, description="Quality of H.264: 0 is lossless.")] = 18
+    preset: Annotated[
+        Literal[
+            "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower",
+            "veryslow",
+        ],
+        Meta(description="Speed of x264, from quick and large to slow and small."),
+    ] = "veryfast"  # fmt: skip
+    audio: Annotated[bool, Meta(description="Cut the sound too.")] = True
+    save_images: Annotated[
+        int, Meta(ge=0, description="Previews of each piece, with a page to look at them.")
+    ] = 0
+
+
 class CaptionsSection(_Section, frozen=True):
     """Who captions clips, and how; a service's key is never written down."""
 
@@ -214,16 +256,36 @@ class MemorySection(_Section, frozen=True):
     ] = False
 
 
+class ScaleSection(_Section, frozen=True):
+    """Where encoders run: on this machine, or on the nodes of a Ray cluster."""
+
+    engine: Annotated[
+        Literal["local", "ray"],
+        Meta(
+            description="Encode on this machine, or on the nodes of a Ray cluster (docs/scale.md)."
+        ),
+    ] = "local"
+    address: Annotated[
+        str,
+        Meta(
+            description="Ray: auto (the cluster of this machine), host:6379, ray://host:10001, or "
+            "local (started here)."
+        ),
+    ] = "auto"
+
+
 SECTIONS: dict[str, type[_Section]] = {
     "dataset": DatasetSection,
     "models": ModelsSection,
     "video": VideoSection,
     "audio": AudioSection,
     "text": TextSection,
+    "scenes": ScenesSection,
     "captions": CaptionsSection,
     "reference": ReferenceSection,
     "run": RunSection,
     "memory": MemorySection,
+    "scale": ScaleSection,
 }
 
 # A table whose keys are media paths instead: the buckets of single clips.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple, Self
 from engine.errors import EnvironmentFaultError
 
 Row = tuple[Any, ...]
+
+# Seconds to wait for another process.
+_PATIENCE, _PAUSE = 30.0, 0.02
 
 
 class About(NamedTuple):
@@ -53,15 +57,13 @@ class StateFile:
         """
         self.path = path
         self._about = about
-        self._root = path.parent.parent.absolute()
+        self._home = str(path.parent.parent.absolute())
         self._lock = threading.RLock()
         with self._explained(about.unopened, (OSError, sqlite3.Error)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _keep_out_of_git(path.parent)
-            self._db = sqlite3.connect(path, check_same_thread=False, timeout=30)
-            # Where shared memory does not work, as on some network folders, SQLite stays with
-            # its rollback journal: slower, as safe.
-            self._db.execute("PRAGMA journal_mode=WAL")
+            keep_out_of_git(path.parent)
+            self._db = sqlite3.connect(path, check_same_thread=False, timeout=_PATIENCE)
+            _use_wal(self._db)
             self._db.execute("PRAGMA foreign_keys=ON")
             self._db.execute("PRAGMA synchronous=FULL")
             self._migrate()
@@ -146,10 +148,11 @@ class StateFile:
 
     def key(self, path: Path) -> str:
         """Return what is kept of a path: relative inside the project, so that it can be moved."""
-        path = path.absolute()
-        with contextlib.suppress(ValueError):
-            path = path.relative_to(self._root)
-        return stored(path.as_posix())
+        # As text: a plan asks for every file, and paths are many times slower.
+        text = str(path if path.is_absolute() else path.absolute())
+        if text == self._home:
+            return "."
+        return stored(text.removeprefix(self._home + "/"))
 
     @contextlib.contextmanager
     def _explained(
@@ -165,12 +168,31 @@ class StateFile:
             ) from error
 
 
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log.
+
+    Where shared memory does not work, as on some network folders, SQLite stays with its rollback
+    journal: slower, as safe.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # Of two that open a new file at once, SQLite turns one away without waiting.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE)
+
+
 def stored(path: str) -> str:
     """Return a path as SQLite can keep it: bytes that are no UTF-8 become escapes."""
-    return path.encode("utf-8", "backslashreplace").decode()
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
 
-def _keep_out_of_git(state_dir: Path) -> None:
+def keep_out_of_git(state_dir: Path) -> None:
+    """Let git leave out what is in the state folder."""
     marker = state_dir / ".gitignore"
     if not marker.exists():
         marker.write_text("*\n")

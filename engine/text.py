@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -36,6 +37,12 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key under which "clip 9" comes before "clip 10"."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p.lower()) for p in parts]
 
 
 def plural(count: int, one: str, many: str = "") -> str:

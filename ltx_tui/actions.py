@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
 from engine.project import Project
 from engine.text import plural, visible
 from ltx_tui.settings_file import write_settings
 from ltx_tui.watch import Watcher
+
+if TYPE_CHECKING:
+    from ltx_tui.captioning import Ask
 
 
 async def run(watcher: Watcher, only: Iterable[str] = ()) -> str:
@@ -34,6 +38,39 @@ async def run(watcher: Watcher, only: Iterable[str] = ()) -> str:
     watcher.wake()
     what = plural(len(clips), "marked clip") if clips else "all that is not fresh"
     return _beside(engine.warning, job.waiting or f"job {job.id} begins: {what}")
+
+
+async def caption(watcher: Watcher, wanted: Ask) -> str:
+    """Have the worker caption clips, starting a worker if there is none.
+
+    Args:
+        watcher: The project's.
+        wanted: What is to be captioned, and how.
+
+    Raises:
+        LtxError: The worker does not start, or refuses.
+    """
+    engine = await watcher.engine()
+    spec = engine.captioning(
+        override=wanted.override,
+        keep_edited=wanted.keep_edited,
+        only=wanted.clips,
+        instruction=wanted.instruction,
+    )
+    job = await engine.start(spec)
+    watcher.wake()
+    one = visible(wanted.clips[0]) if len(wanted.clips) == 1 else ""
+    what = one or (f"{len(wanted.clips):,} clips" if wanted.clips else "all without a caption")
+    return _beside(engine.warning, job.waiting or f"job {job.id} begins to caption {what}")
+
+
+async def keep_instruction(project: Project, instruction: str) -> Project:
+    """Write into project.toml what is asked about clips; return the project.
+
+    Raises:
+        ProjectError: project.toml cannot be read or written.
+    """
+    return await asyncio.to_thread(write_settings, project, {"captions.instruction": instruction})
 
 
 async def pause(watcher: Watcher) -> str:

@@ -57,6 +57,8 @@ class CaptionBook:
         problem: Why nothing is saved for now; None when all is well.
         is_read_only: Whether not even drafts can be kept, so that nothing may be typed.
         shown: The caption that is in the editor.
+        comes_from_job: Whether a job captions, so that what changes in the dataset file is new
+            captions, which are among the versions.
     """
 
     def __init__(self, project: Project, store: CaptionRows) -> None:
@@ -64,6 +66,7 @@ class CaptionBook:
         self.problem: Problem | None = None
         self.is_read_only = False
         self.shown: Key | None = None
+        self.comes_from_job: Callable[[], bool] = bool
         self._store = store
         self._thread = ShelfThread(project.state_dir)
         self._docs: dict[Key, Doc] = {}

@@ -19,18 +19,22 @@ PAUSE = 1.0  # seconds without a key after which undo has a step of its own
 _WORD = 60  # characters after which it has one anyway
 
 
+What = Literal["text", "state", "conflict", "outside", "arrived", "stays", "problem"]
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What those who look at the captions are told.
 
     Attributes:
         what: "text": the text is another than was typed, such as after undo; "state": saved,
             kept, or marked; "conflict": to be decided; "outside": captions were changed by
-            another program; "problem": nothing can be saved for now, or it can again.
+            another program; "arrived": by a job of ours; "stays": what was typed, while a job
+            captioned the same clip; "problem": nothing can be saved for now, or it can again.
         key: Which caption; None for all.
-        count: For "outside": how many.
+        count: For "outside" and "arrived": how many.
     """
 
-    what: Literal["text", "state", "conflict", "outside", "problem"]
+    what: What
     key: Key | None = None
     count: int = 0
 
@@ -143,6 +147,7 @@ class Doc:
 
     def _changed(self) -> None:
         self.typed = time.time()
+        self.kind = Kind.EDITED
         self.is_kept = False
         self.is_held = False
 

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from engine.dataset.caption_db import CaptionDatabase, Key
 from engine.dataset.caption_marks import Marks
+from engine.dataset.caption_origins import Origins
 from engine.dataset.drafts import Draft, DraftJournal, Session
-from engine.dataset.versions import Kind, Versions
+from engine.dataset.versions import Kind, Version, Versions
 from engine.errors import EnvironmentFaultError
 from ltx_tui.caption_docs import Doc
 
@@ -66,7 +67,8 @@ class Shelf:
                 self._note_found(key, before)
                 self.versions.note(key, kind, text, visit=visit)
                 self.journal.settle(key, text)
-                if self.marks.state(key, text) == "auto":
+                is_found = kind in (Kind.AUTO, Kind.OUTSIDE)  # gone back to, and not written here
+                if not is_found and self.marks.state(key, text) == "auto":
                     self.marks.set(key, "edited", text)
 
     def changed_outside(self, texts: Mapping[Key, str]) -> None:
@@ -87,6 +89,31 @@ class Shelf:
                 else:
                     self.marks.clear(key)
 
+    def reject(self, key: Key, base: str, text: str) -> Version | None:
+        """Note that a text is not wanted; return the version before it that was not rejected.
+
+        Args:
+            key: The caption.
+            base: As the dataset has it.
+            text: What is not wanted.
+        """
+        with self._database.transaction():
+            self._note_found(key, base)
+            self.versions.note(key, Kind.REJECTED, text)
+            found = self.versions.of(key)
+            self.versions.reject(key, text)
+        at = next(n for n, one in enumerate(found) if one.text == text)
+        seen = {text}
+        for one in found[at:]:
+            if one.text not in seen and one.kind is not Kind.REJECTED:
+                return one
+            seen.add(one.text)
+        return None
+
+    def is_captioned(self, key: Key, text: str) -> bool:
+        """Whether a captioner wrote a text, which is among the versions then."""
+        return Origins(self._database).of(key, text) is not None
+
     def read_marks(self) -> None:
         """Read the marks again, for captions have other names now."""
         self.marks = Marks(self._database)
@@ -98,11 +125,14 @@ class Shelf:
 
     def _note_found(self, key: Key, text: str) -> None:
         """Keep what the dataset had before we wrote."""
-        newest = self.versions.of(key)[:1]
-        if not newest and text.strip():
+        found = self.versions.of(key)
+        if not found and text.strip():
             self.versions.note(key, Kind.AUTO, text)
-        elif newest and newest[0].text != text:
-            self.versions.note(key, Kind.OUTSIDE, text)
+        elif found and found[0].text != text:
+            # A newer one that never was in the dataset does not make an older one another's.
+            same = (one.kind for one in found if one.text == text)
+            kind = next(same, Kind.OUTSIDE)
+            self.versions.note(key, Kind.OUTSIDE if kind is Kind.REJECTED else kind, text)
 
 
 class ShelfThread:

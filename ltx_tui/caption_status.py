@@ -64,13 +64,14 @@ def _saved(doc: Doc) -> str:
     return "✎ draft kept" if doc.is_kept else "✎ typing"
 
 
-def notice(captions: CaptionBook, doc: Doc | None, outside: int) -> str:
+def notice(captions: CaptionBook, doc: Doc | None, outside: int, arrived: int = 0) -> str:
     """Return what needs the user's eye; empty when nothing does.
 
     Args:
         captions: The captions.
         doc: The one in hand.
         outside: How many captions another program changed since this one was opened.
+        arrived: How many a job of ours wrote.
     """
     problem = captions.problem
     if captions.is_read_only and problem is not None:
@@ -84,4 +85,6 @@ def notice(captions: CaptionBook, doc: Doc | None, outside: int) -> str:
         )
     if conflicts := captions.conflicts:
         return f"⚠ {plural(len(conflicts), 'other caption')} changed here and outside: ctrl+g"
+    if arrived:
+        return f"{plural(arrived, 'new caption')} came in"
     return f"merged {plural(outside, 'caption')} changed outside" if outside else ""

@@ -13,13 +13,14 @@ from typing import Any
 
 from engine.dataset.caption_db import Key
 from engine.dataset.versions import Kind
-from engine.dataset.write_captions import Answer, Edit, Known, Request, digest_of, stamp
+from engine.dataset.write_captions import Answer, Clash, Edit, Known, Request, digest_of, stamp
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.overview_types import CaptionState
 from engine.project import Project
-from ltx_tui.caption_book import CaptionBook, CaptionRows
+from ltx_tui.caption_book import CaptionRows
 from ltx_tui.caption_children import write_captions
-from ltx_tui.caption_docs import Doc, Told, restored
+from ltx_tui.caption_choices import CaptionChoices
+from ltx_tui.caption_docs import Doc, Told, What, restored
 
 KEEP_AFTER = 0.3  # seconds from a key to the draft journal
 STUCK_AFTER = 0.4  # seconds after which drafts are kept though the loop does nothing
@@ -29,7 +30,7 @@ RETRY_AFTER = 30.0
 _KEEP_EVERY = 500  # captions that are replaced
 
 
-class Captions(CaptionBook):
+class Captions(CaptionChoices):
     """The captions of a project in one workbench."""
 
     def __init__(self, project: Project, store: CaptionRows) -> None:
@@ -118,19 +119,6 @@ class Captions(CaptionBook):
         """Make the last step again that was taken back; return whether there was one."""
         return self._step(doc, doc.redo)
 
-    def restore(self, doc: Doc, text: str, *, is_version: bool = True) -> None:
-        """Put a whole text in the place of another, as a step that can be undone.
-
-        Args:
-            doc: The caption.
-            text: The new text.
-            is_version: Whether it is a version that is brought back.
-        """
-        if not self.is_read_only and doc.edit(text, own_step=True):
-            doc.kind = Kind.RESTORED if is_version else doc.kind
-            self._touch(doc)
-            self.tell(Told(what="text", key=doc.key))
-
     async def replace(self, texts: Mapping[Key, tuple[str, str]]) -> int:
         """Change many captions, each as one step that can be undone; return how many.
 
@@ -170,43 +158,6 @@ class Captions(CaptionBook):
         if self._thread.shelf is not None:
             with contextlib.suppress(EnvironmentFaultError):  # their marks show at the next start
                 await self._thread.do(lambda shelf: shelf.read_marks())
-
-    # Conflicts
-
-    def keep_mine(self, doc: Doc) -> None:
-        """Write our text over theirs; a row that is gone is added again."""
-        if doc.clash is not None:
-            doc.base, doc.may_add = doc.clash.theirs, doc.clash.is_gone
-            self._decided(doc)
-
-    async def take_theirs(self, doc: Doc) -> None:
-        """Take their text; ours stays among the versions, and can be had back by undo."""
-        clash = doc.clash
-        if clash is None:
-            return
-        mine = doc.text
-        with contextlib.suppress(EnvironmentFaultError):  # undo still has it
-            await self._thread.do(lambda shelf: shelf.versions.note(doc.key, Kind.SET_ASIDE, mine))
-        doc.take(doc.base if clash.is_gone else clash.theirs)
-        self._decided(doc)
-        self.tell(Told(what="text", key=doc.key))
-
-    def take_both(self, doc: Doc) -> None:
-        """Put both texts into the editor; nothing is saved before one more change."""
-        clash = doc.clash
-        if clash is None:
-            return
-        doc.edit(f"{doc.text}\n\n{clash.theirs}" if clash.theirs else doc.text, own_step=True)
-        doc.base, doc.may_add, doc.is_held = clash.theirs, clash.is_gone, bool(clash.theirs)
-        self._decided(doc)
-        self.tell(Told(what="text", key=doc.key))
-
-    def _decided(self, doc: Doc) -> None:
-        doc.clash = None
-        doc.is_kept = False
-        self._begin(self.keep())
-        self.save_soon(0)
-        self.tell(Told(what="state", key=doc.key))
 
     # Keeping and saving
 
@@ -298,13 +249,27 @@ class Captions(CaptionBook):
                 continue
             if not clash.is_gone and clash.theirs == doc.text:
                 doc.base, doc.is_kept = clash.theirs, False
+            elif await self._is_of_job(clash):
+                doc.base, doc.is_kept = clash.theirs, False
+                self.save_soon(0)
+                self.tell(Told(what="stays", key=doc.key))
             else:
                 doc.clash = clash
                 self.tell(Told(what="conflict", key=doc.key))
         await self._take_outside({Key(one.name, one.nth): one.text for one in answer.outside})
         if answer.changed:
-            self.tell(Told(what="outside", count=answer.changed))
+            what: What = "arrived" if self.comes_from_job() else "outside"
+            self.tell(Told(what=what, count=answer.changed))
         await self.keep()
+
+    async def _is_of_job(self, clash: Clash) -> bool:
+        """Whether a caption is only new: it is among the versions, so that ours can stay."""
+        key, theirs = Key(clash.name, clash.nth), clash.theirs
+        if clash.is_gone or not self.comes_from_job():
+            return False
+        with contextlib.suppress(EnvironmentFaultError):
+            return await self._thread.do(lambda shelf: shelf.is_captioned(key, theirs))
+        return False
 
     async def _take_saved(self, saved: set[Key], edits: list[Edit]) -> None:
         written = []
@@ -387,6 +352,9 @@ class Captions(CaptionBook):
             self._net = threading.Timer(delay + STUCK_AFTER, self._keep_stuck)
             self._net.daemon = True
             self._net.start()
+
+    def _keep_at_once(self) -> None:
+        self._begin(self.keep())
 
     def _keep_due(self) -> None:
         self._keep_timer = None

@@ -173,6 +173,8 @@ def cells(row: Row, column: Column, how: Signs = UNICODE) -> list[Part]:
 def _cells(row: Row, column: Column, how: Signs) -> list[Part]:
     if column.name == "name":
         return [(fitted_name(row.name, column.width), "")]
+    if column.name == "caption" and (one := making(row)) is not None:
+        return _state(output_sign(one.state, how), one.state, one.reason, column.width)
     if column.name == "caption":
         return _state(caption_sign(row.caption_state, how), row.caption_state, "", column.width)
     if column.name == "outputs":
@@ -186,6 +188,14 @@ def _cells(row: Row, column: Column, how: Signs) -> list[Part]:
     text = set_cell_size(text, column.width) if cell_len(text) > column.width else text
     pad = " " * (column.width - cell_len(text))
     return [(pad + text if column.right else text + pad, role)]
+
+
+def making(row: Row) -> StageState | None:
+    """Return how the making of a caption stands, where that says more than the caption itself."""
+    one = row.captioning
+    if one is None or one.state is OutputState.RUNNING:
+        return one
+    return one if row.caption_state is CaptionState.NONE else None
 
 
 def _value(row: Row, name: str) -> Part:

@@ -51,5 +51,8 @@ def empty_words(store: Store) -> tuple[str, ...]:
     if store.is_loading:
         return (f"Reading {dataset} …",)
     if store.overview.whole:
-        return (f"{dataset} has no clips yet", "add rows to it, then press f5")
+        return (
+            f"{dataset} has no clips yet",
+            "X cuts long videos into clips; or add rows to the dataset, then press f5",
+        )
     return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ltx_tui.command import Command
+from ltx_tui.scene_commands import SCENE_COMMANDS
 
 COMMANDS: tuple[Command, ...] = (
     # Everywhere
@@ -49,6 +50,19 @@ COMMANDS: tuple[Command, ...] = (
         footer="doctor",
         cli="ltx-tui doctor",
     ),
+    Command(
+        id="workbench.caption-missing",
+        title="Caption all clips that have no caption",
+        keys=("C",),
+        cli="ltx-tui caption-videos",
+    ),
+    Command(
+        id="workbench.scenes",
+        title="Scenes: cut long videos into clips",
+        keys=("X",),
+        footer="scenes",
+        cli="ltx-tui split-scenes",
+    ),
     Command(id="workbench.refresh", title="Read dataset and outputs again", keys=("f5",)),
     # Clip list
     Command(id="clips.down", title="Next clip", keys=("j", "down")),
@@ -71,6 +85,26 @@ COMMANDS: tuple[Command, ...] = (
         id="clips.bucket", title="Choose the bucket of the clip or the marked ones", keys=("b",)
     ),
     Command(id="clips.run-marked", title="Run the clip or the marked ones", keys=("x",)),
+    Command(
+        id="clips.caption",
+        title="Caption the clip or the marked ones",
+        keys=("c",),
+        help="Asks before a caption that is there is written anew.",
+        cli="ltx-tui caption-videos --clip",
+    ),
+    Command(
+        id="clips.take-out",
+        title="Take the clip or the marked ones out of the dataset",
+        keys=("d", "delete"),
+        help="Asks before.",
+        cli="ltx-tui take-out",
+    ),
+    Command(
+        id="clips.give-back",
+        title="Give back the rows that were taken out last",
+        keys=("U",),
+        cli="ltx-tui take-out --give-back",
+    ),
     Command(id="clips.copy", title="Copy the path", keys=("y",)),
     Command(id="clips.next-unreviewed", title="Next caption to review", keys=("n",)),
     Command(id="clips.previous-unreviewed", title="Previous caption to review", keys=("N",)),
@@ -104,6 +138,20 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(id="caption.previous-unreviewed", title="Previous to review", keys=("alt+up",)),
     Command(id="caption.reviewed", title="Mark as reviewed, or not", keys=("ctrl+r",)),
+    Command(
+        id="caption.reject",
+        title="Reject the caption: back to the version before, or to none",
+        keys=("f3",),
+        help="What is rejected stays among the versions; ctrl+z brings it back.",
+        footer="reject",
+    ),
+    Command(
+        id="caption.again",
+        title="Caption this clip again, with another instruction",
+        keys=("ctrl+l",),
+        footer="again",
+        cli="ltx-tui caption-videos --override --clip NAME -i",
+    ),
     Command(id="caption.sections", title="Sections or plain text", keys=("f6",)),
     Command(id="caption.fold", title="Fold or unfold the section", keys=("ctrl+t",)),
     Command(id="caption.external", title="Edit in $EDITOR", keys=("ctrl+e",)),
@@ -152,6 +200,18 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(id="versions.down", title="Older version", keys=("j", "down")),
     Command(id="versions.up", title="Newer version", keys=("k", "up")),
+    Command(
+        id="versions.pin",
+        title="Compare the others with this version, or with the caption as it is",
+        keys=("space",),
+        footer="compare with",
+    ),
+    Command(
+        id="versions.view",
+        title="Beside each other, or what goes and comes in one text",
+        keys=("d",),
+        footer="one text/two",
+    ),
     Command(id="versions.page-down", title="The text a page down", keys=("ctrl+d", "pagedown")),
     Command(id="versions.page-up", title="The text a page up", keys=("ctrl+u", "pageup")),
     # A conflict
@@ -267,6 +327,7 @@ COMMANDS: tuple[Command, ...] = (
         help="Sharper pictures, in terminals that can draw them.",
         footer="pictures",
     ),
+    *SCENE_COMMANDS,
     # Plan
     Command(id="plan.close", title="Back", keys=("escape",), footer="back"),
     Command(id="plan.run", title="Run it", keys=("enter",), footer="run"),

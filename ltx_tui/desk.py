@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.project import Project
@@ -12,8 +14,13 @@ if TYPE_CHECKING:
     from engine.worker.protocol import News
     from ltx_tui.captions import Captions
     from ltx_tui.checkup import Checkup, Told
+    from ltx_tui.scene_book import SceneBook
     from ltx_tui.scores import Scoring
     from ltx_tui.watch import Watcher
+
+
+# Seconds after the end of a job in which its last captions are found in the dataset file.
+_ARRIVE = 10.0
 
 
 class Desk:
@@ -33,6 +40,7 @@ class Desk:
         self._captions: Captions | None = None
         self._checkup: Checkup | None = None
         self._scoring: Scoring | None = None
+        self._scenes: SceneBook | None = None
 
     @property
     def watcher(self) -> Watcher:
@@ -50,7 +58,16 @@ class Desk:
             from ltx_tui.captions import Captions
 
             self._captions = Captions(self.project, self.store)
+            self._captions.comes_from_job = self._captions_come
         return self._captions
+
+    def _captions_come(self) -> bool:
+        """Whether a job captions, or did a moment ago."""
+        jobs = self._watcher.jobs if self._watcher is not None else ()
+        since = time.time() - _ARRIVE
+        return any(
+            job.kind == "caption" and (job.state == "running" or job.ended > since) for job in jobs
+        )
 
     @property
     def checkup(self) -> Checkup:
@@ -70,6 +87,25 @@ class Desk:
 
             self._scoring = Scoring(self.store)
         return self._scoring
+
+    @property
+    def scenes(self) -> SceneBook:
+        """The videos that are cut into scenes."""
+        if self._scenes is None:
+            from ltx_tui.scene_book import SceneBook
+
+            self._scenes = SceneBook(self.project, clips=self._clip_paths)
+        return self._scenes
+
+    def _clip_paths(self) -> list[Path]:
+        """Return the files that the clips are of; a window of one is behind its name."""
+        folder = self.project.dataset_path.parent
+        return [folder / name.partition(" @ ")[0] for name in self.store.table.names]
+
+    @property
+    def is_cutting(self) -> bool:
+        """Whether videos are being cut."""
+        return self._scenes is not None and self._scenes.cutting is not None
 
     def _found(self, what: Told) -> None:
         if what == "findings":
@@ -99,18 +135,24 @@ class Desk:
         self.watcher.use(project)
         self.captions.project = project
         self.checkup.project = project
+        if self._scenes is not None:
+            self._scenes.use(project)
         await self.store.load()
 
     def keep_now(self) -> None:
         """Write what was typed to the disk before returning: the program is being ended."""
         if self._captions is not None:
             self._captions.keep_now()
+        if self._scenes is not None:
+            self._scenes.keep_now()
 
     async def close(self) -> None:
         """Save captions and stop listening; what runs goes on."""
         ends = [self.store.close()]
         if self._scoring is not None:
             ends.append(self._scoring.close())
+        if self._scenes is not None:
+            ends.append(self._scenes.close())
         if self._checkup is not None:
             ends.append(self._checkup.close())
         if self._captions is not None:

@@ -16,7 +16,7 @@ from engine.overview_types import Made, OutputState, Row, StageState
 from engine.precompute.plan_types import Outlook
 from engine.project import Project
 from engine.text import plural, visible
-from ltx_tui.clip_columns import Part, length, output_sign, suspicion_sign
+from ltx_tui.clip_columns import Part, length, making, output_sign, suspicion_sign
 from ltx_tui.signs import UNICODE, Signs, plain
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def details(
         *_media(row, how),
         *(Detail(how.warning, one, ("", "warning")) for one in row.warnings),
         *(line for one in _unsaid(row, findings) for line in _finding(one, how)),
+        *_captioning(row, how),
         *_suspicion(row, how),
         *_reference(row),
         *_bucket(row, project, how),
@@ -108,6 +109,15 @@ def finding_sign(severity: Severity, how: Signs) -> Part:
         "note": (how.waiting, "primary"),
     }
     return signs[severity]
+
+
+def _captioning(row: Row, how: Signs) -> Iterator[Detail]:
+    if (one := making(row)) is not None:
+        sign, role = output_sign(one.state, how)
+        words = f"not captioned: {one.reason}" if one.reason else "is being captioned"
+        yield Detail("caption", visible(words), (f"{sign} ", role))
+        if one.remedy:
+            yield Detail("", f"{how.arrow} {visible(one.remedy)}")
 
 
 def _suspicion(row: Row, how: Signs) -> Iterator[Detail]:

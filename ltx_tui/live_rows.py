@@ -10,6 +10,7 @@ import msgspec
 
 from engine.overview_file import CAPTIONS, OUTPUTS, Table, Text, folded
 from engine.overview_types import CaptionState, Made, OutputState, Row, StageState
+from engine.precompute.layout import CAPTIONS as CAPTIONING
 from ltx_tui.news import Change
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LiveRows:
         self._made: OrderedDict[tuple[int, str], Made] = OrderedDict()
         # What is running, with the state that it had before.
         self._running: dict[tuple[int, str], int] = {}
+        # The captions that a job makes, or failed to make.
+        self._captioning: dict[int, StageState] = {}
         self._cache: OrderedDict[int, Row] = OrderedDict()
         self._folded: list[str] | None = None
 
@@ -75,6 +78,7 @@ class LiveRows:
             made=made,
             suspicion=scores.value(index) if scores is not None else None,
             doubts=scores.reasons(index) if scores is not None else (),
+            captioning=self._captioning.get(index),
         )
 
     def find(self, name: str) -> int | None:
@@ -124,12 +128,17 @@ class LiveRows:
     @property
     def running(self) -> list[tuple[int, str]]:
         """What is running: rows and stages."""
-        return list(self._running)
+        made = self._captioning.items()
+        captions = [index for index, one in made if one.state is OutputState.RUNNING]
+        return [*self._running, *((index, CAPTIONING) for index in captions)]
 
     def take(self, change: Change) -> None:
         """Take in how an output stands now."""
         index, stage = change.index, change.stage
         self._cache.pop(index, None)
+        if stage == CAPTIONING:
+            self._take_captioning(index, change.state)
+            return
         if change.state is None:
             before = self._running.pop((index, stage), None)
             if before is not None:
@@ -144,6 +153,13 @@ class LiveRows:
             self._made[index, stage] = change.made
             if len(self._made) > _KEPT_MADE:
                 self._made.popitem(last=False)
+
+    def _take_captioning(self, index: int, state: StageState | None) -> None:
+        """Take in how a caption's making stands; one that is made is seen in the dataset."""
+        if state is None or state.state is OutputState.FRESH:
+            self._captioning.pop(index, None)
+        else:
+            self._captioning[index] = state
 
     def _set_state(self, index: int, state: StageState) -> None:
         self.table.column(state.stage)[index] = OUTPUTS.index(state.state)
@@ -166,9 +182,13 @@ class LiveRows:
             mine = self.find(row.name)
             if row.caption_state is CaptionState.DRAFT and mine is not None:
                 self.update(mine, {"caption": row.caption, "caption_state": CaptionState.DRAFT})
-        for index, stage in before.running:
+        captions = [(index, one) for index, one in before._captioning.items()]
+        running = [
+            (index, StageState(stage, OutputState.RUNNING)) for index, stage in before._running
+        ]
+        for index, state in [*running, *captions]:
             if (mine := self.find(before.table.names[index])) is not None:
-                self.take(Change(mine, stage, StageState(stage, OutputState.RUNNING)))
+                self.take(Change(mine, state.stage, state))
 
 
 def _texts(row: Row, where: Text) -> Iterable[str]:

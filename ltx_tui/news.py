@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engine.overview_types import Made, OutputState, StageState
-from engine.precompute.layout import Stage
+from engine.precompute.layout import CAPTIONS, Stage
 
 if TYPE_CHECKING:
     from engine.events import AnyEvent, ClipDone, ClipFailed, ClipStarted, InHand, Standing
     from engine.worker.protocol import News
 
-_WITH_OUTPUTS = frozenset(Stage)
+_SHOWN = frozenset({*Stage, CAPTIONS})
 
 Find = Callable[[int, str], int | None]
 """Returns the index of the row that the dataset's row number and the clip's name tell."""
@@ -24,6 +24,7 @@ class Change(msgspec.Struct, frozen=True):
     """How one output of one row stands now.
 
     Attributes:
+        stage: `CAPTIONS` for the caption itself, which is no output but is made like one.
         state: None where it does not run any more and stands as it did before.
         made: How it was made.
     """
@@ -101,8 +102,8 @@ def _one(
     state: StageState,
     made: Made | None = None,
 ) -> Iterator[Change]:
-    if event.stage not in _WITH_OUTPUTS:
-        return  # a caption, which is seen when the dataset is read again
+    if event.stage not in _SHOWN:
+        return
     index = find(event.row, event.clip)
     if index is not None:
         yield Change(index, event.stage, state, made)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ltx_tui import braille
+from ltx_tui.braille import Cell
 from ltx_tui.signs import Signs
 
 # What wins where two things meet in a cell, the first over all others.
@@ -33,9 +34,6 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     limit: int = 0
     forecast: int = 0
-
-
-Cell = tuple[str, str]
 
 
 def columns(
@@ -109,36 +107,9 @@ def draw(
                 put(x, between, "used")
         put(x, y, "used")
         previous = y
-    return _cells(points, width, height, signs)
+    return braille.cells(points, width, height, ORDER, None if signs.dots else _PLAIN)
 
 
 def across(signs: Signs) -> int:
     """Return how many steps of time a character shows."""
     return braille.ACROSS if signs.dots else 1
-
-
-def _cells(
-    points: dict[tuple[int, int], set[str]], width: int, height: int, signs: Signs
-) -> list[list[Cell]]:
-    down = braille.DOWN if signs.dots else 1
-    bits: dict[tuple[int, int], int] = {}
-    kinds: dict[tuple[int, int], set[str]] = {}
-    for (x, y), what in points.items():
-        cell = (x // across(signs), y // down)
-        kinds.setdefault(cell, set()).update(what)
-        if signs.dots:
-            bits[cell] = bits.get(cell, 0) | braille.DOTS[x % braille.ACROSS][y % braille.DOWN]
-    result = []
-    for row in range(height):
-        line: list[Cell] = []
-        for column in range(width):
-            there = kinds.get((column, row), set())
-            kind = next((one for one in ORDER if one in there), "")
-            if not kind:
-                line.append((" ", ""))
-            elif signs.dots:
-                line.append((braille.letter(bits[column, row]), kind))
-            else:
-                line.append((_PLAIN[kind], kind))
-        result.append(line)
-    return result

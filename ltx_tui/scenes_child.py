@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -12,6 +13,9 @@ from ltx_tui.child import Child
 
 # What the child gets to reach the next frame and clear up, in seconds.
 _PATIENCE = 20.0
+
+# Decoders and encoders use several cores each.
+_CORES_A_VIDEO, _LEAST_JOBS, _MOST_JOBS = 2, 2, 16
 
 _TELL: msgspec.json.Decoder[Tell] = decoder(Tell)
 
@@ -37,3 +41,9 @@ async def split(wanted: Wanted) -> AsyncGenerator[Tell]:
         raise await child.death("the same command goes on from there")
     finally:
         await child.end(_PATIENCE)
+
+
+def jobs_at_once() -> int:
+    """Return how many videos are worked on side by side where nobody says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(_LEAST_JOBS, min(_MOST_JOBS, (cores or 1) // _CORES_A_VIDEO))

@@ -11,6 +11,8 @@ SCOPE_NAMES: dict[str, str] = {
     "buckets": "Buckets",
     "jobs": "Jobs",
     "frames": "Frames",
+    "videos": "Videos to cut",
+    "scenes": "Scenes of a video",
     "plan": "Plan",
     "doctor": "Doctor",
     "log": "Log",

@@ -23,6 +23,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reverse: Whether the order is turned around.
         scroll: First row of the clip list that is seen.
         pane: "clips", "caption", "buckets" or "jobs".
+        instruction: With which a clip was captioned again last.
     """
 
     clip: str = ""
@@ -31,6 +32,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reverse: bool = False
     scroll: int = 0
     pane: str = "clips"
+    instruction: str = ""
 
 
 def load_state(folder: Path) -> State:

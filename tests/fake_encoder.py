@@ -48,6 +48,8 @@ from engine.worker.messages import (
 lock = threading.Lock()
 requests: queue.Queue = queue.Queue()
 stopped = threading.Event()
+# Where the open stage runs; FAKE_SLOW names one on which each step takes so many seconds more.
+device = ""
 
 
 def send(answer: object) -> None:
@@ -86,6 +88,9 @@ def work(request: Work) -> None:
         marker.touch()
         print("a last word", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL if rest == "silently" else signal.SIGABRT)
+    slow, _, seconds = os.environ.get("FAKE_SLOW", "").partition(" ")
+    if slow and slow == device:
+        time.sleep(float(seconds))
     if command == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     if command == "slow" and stopped.wait(float(rest)):
@@ -123,6 +128,7 @@ def work(request: Work) -> None:
 
 
 def main() -> None:
+    global device
     if os.environ.get("FAKE_START") == "die":
         sys.exit("cannot start today")
     threading.Thread(target=read, daemon=True).start()
@@ -144,7 +150,8 @@ def main() -> None:
             if refused and refused == request.setup.device:
                 send(StageRefused("no driver", "mend it", environment=True))
                 continue
-            send(Loading("fake model", request.setup.device))
+            device = request.setup.device
+            send(Loading("fake model", device))
             send(StageOpened(0.0, device=request.setup.device))
         elif isinstance(request, Work):
             work(request)

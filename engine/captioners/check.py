@@ -77,14 +77,26 @@ def _check_service(
             f"captioning with {name} needs the package {package}",
             remedy=f'pip install "ltx-tui[{NETWORK[name]}]"',
         )
-    known = os.environ if environment is None else environment
-    is_own = bool(section.base_url or known.get("OPENAI_BASE_URL")) and name == "openai"
-    if not is_own and not key_of(name, environment):
+    if lacks_key(section, environment):
         raise UsageError(
             f"{name} needs a key",
             remedy=f"set {' or '.join(VARIABLES[name])}, or give --api-key"
             + ("; a server of your own is named with --base-url" if name == "openai" else ""),
         )
+
+
+def lacks_key(section: CaptionsSection, environment: Mapping[str, str] | None = None) -> bool:
+    """Return whether a service is to caption that wants a key, and there is none.
+
+    Args:
+        section: Who captions.
+        environment: Where keys are looked for; by default this process's.
+    """
+    known = os.environ if environment is None else environment
+    name = section.captioner
+    if name not in NETWORK or key_of(name, environment):
+        return False
+    return not (name == "openai" and (section.base_url or known.get("OPENAI_BASE_URL")))
 
 
 def _check_address(address: str) -> None:

@@ -13,7 +13,7 @@ from engine.dataset.caption_db import CaptionDatabase, Key
 from engine.dataset.caption_marks import Marks
 from engine.dataset.caption_origins import Origin, Origins
 from engine.dataset.caption_text_files import TextFiles
-from engine.dataset.columns import find_column, media_column
+from engine.dataset.columns import NEW_CAPTION, NEW_VIDEO, find_column, media_column
 from engine.dataset.manifest import cell_text, load_manifest
 from engine.dataset.name_keys import name_keys, numbered
 from engine.dataset.versions import Kind, Versions
@@ -31,7 +31,6 @@ _EMPTY = {
     ".csv": "media_path,caption\n",
     ".tsv": "media_path\tcaption\n",
 }
-_VIDEO, _CAPTION = "media_path", "caption"
 
 
 def seen_file(state_dir: Path) -> Path:
@@ -179,7 +178,7 @@ class _DatasetStore:
             return []
         remedy = "name it as dataset.video_column, or write to another file with -o"
         video = media_column(manifest, self._video, remedy=remedy)
-        caption = self._caption or find_column(manifest.columns, "caption") or _CAPTION
+        caption = self._caption or find_column(manifest.columns, "caption") or NEW_CAPTION
         rows = []
         keys = name_keys(manifest.rows, video)
         for number, (key, row) in enumerate(zip(keys, manifest.rows, strict=True)):
@@ -241,8 +240,8 @@ class _DatasetStore:
             if one.is_new:
                 manifest.append(
                     {
-                        self._video or _VIDEO: one.key.name,
-                        self._caption or _CAPTION: one.text,
+                        self._video or NEW_VIDEO: one.key.name,
+                        self._caption or NEW_CAPTION: one.text,
                     }
                 )
         manifest.save()

@@ -24,6 +24,9 @@ CONVENTIONS: dict[str, tuple[str, ...]] = {
     "audio_mask": ("audio_mask",),
 }
 
+# What columns are called in a dataset that has none yet.
+NEW_VIDEO, NEW_CAPTION = "media_path", "caption"
+
 
 class HasColumns(Protocol):
     """What is asked of a manifest here."""
@@ -141,9 +144,13 @@ def media_column(
 ) -> str:
     """Return the column of media paths: the named one, else by convention.
 
+    A dataset without any column, such as an empty list, has the one that is new in it.
+
     Raises:
         DatasetError: There is none; its remedy may be given.
     """
+    if not manifest.columns:
+        return name or NEW_VIDEO
     column = name or find_column(manifest.columns, "video")
     if column not in manifest.columns:
         raise DatasetError("no column of media paths", remedy=remedy, file=manifest.path)

@@ -8,7 +8,7 @@ are found here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from engine.dataset.spans import (
     Splice,
     edits_by_row,
     line_of,
-    newline_of,
+    lines_at_end,
     spliced,
-    without_line,
+    with_lines,
+    without_lines,
 )
 from engine.errors import DatasetError
 
@@ -116,10 +117,22 @@ class CsvDocument:
             splices.append(self._append(names, appended))
         return spliced(self._text, splices)
 
-    def without(self, row: int) -> str:
-        """Return the text without a row; the rest stays as it is in the file."""
+    def without(self, rows: Collection[int]) -> str:
+        """Return the text without some rows; the rest stays as it is in the file."""
+        return without_lines(self._text, [self._line(row) for row in rows])
+
+    def source(self, row: int) -> str:
+        """Return the record of a row, which may be several lines."""
+        line = self._line(row)
+        return self._text[line.start : line.end]
+
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
+        """Return the text with records put before others; the rest stays as it is in the file."""
+        return with_lines(self._text, [row[0].start for row in self._rows], texts)
+
+    def _line(self, row: int) -> Splice:
         record = self._rows[row]
-        return without_line(self._text, record[0].start, record[-1].end)
+        return Splice(record[0].start, record[-1].end, "")
 
     def _changes(
         self, record: list[CsvCell], changes: Mapping[int, str], width: int
@@ -141,21 +154,17 @@ class CsvDocument:
             yield Splice(last.end, last.end, added)
 
     def _append(self, names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> Splice:
-        newline = newline_of(self._text)
         model = self._rows[-1] if self._rows else self._header
         quoted = [self._is_quoted(cell) for cell in model][: len(names)]
         quoted += [quoted[-1]] * (len(names) - len(quoted))
-        lines = newline.join(
+        lines = [
             self._delimiter.join(
                 self._write(_as_text(row.get(name)), quoted=quote, alone=len(names) == 1)
                 for name, quote in zip(names, quoted, strict=True)
             )
             for row in rows
-        )
-        # A last line that is open stays open, for the added one.
-        is_open = not self._text.endswith(("\n", "\r"))
-        end = len(self._text)
-        return Splice(end, end, f"{newline}{lines}" if is_open else f"{lines}{newline}")
+        ]
+        return lines_at_end(self._text, lines)
 
     def _is_quoted(self, cell: CsvCell) -> bool:
         return self._text.startswith('"', cell.start) and cell.end > cell.start

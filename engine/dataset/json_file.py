@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,8 +74,12 @@ class JsonRows(ABC):
         return spliced(self._text, splices)
 
     @abstractmethod
-    def without(self, row: int) -> str:
-        """Return the text without a row; the rest stays as it is in the file."""
+    def without(self, rows: Collection[int]) -> str:
+        """Return the text without some rows; the rest stays as it is in the file."""
+
+    @abstractmethod
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
+        """Return the text with rows put before others; the rest stays as it is in the file."""
 
     @abstractmethod
     def _append(self, texts: Sequence[str]) -> Splice:
@@ -94,29 +98,51 @@ class JsonDocument(JsonRows):
         self._open, items, self._close = _Scanner(text, file).table()
         super().__init__(text, items)
 
-    def without(self, row: int) -> str:
-        """Return the text without a row; the rest stays as it is in the file."""
-        items = self._items
-        if row + 1 < len(items):
-            start, end = items[row].start, items[row + 1].start
-        elif row:
-            start, end = items[row - 1].end, items[row].end
-        else:
-            start, end = self._open + 1, self._close
-        return self._text[:start] + self._text[end:]
+    def without(self, rows: Collection[int]) -> str:
+        """Return the text without some rows; the rest stays as it is in the file."""
+        items, gone = self._items, set(rows)
+        last = max((row for row in range(len(items)) if row not in gone), default=None)
+        if last is None:
+            return self._text[: self._open + 1] + self._text[self._close :]
+        splices = [Splice(items[row].start, items[row + 1].start, "") for row in gone if row < last]
+        if last + 1 < len(items):
+            splices.append(Splice(items[last].end, items[-1].end, ""))
+        return spliced(self._text, splices)
+
+    def source(self, row: int) -> str:
+        """Return the object of a row."""
+        return self._text[self._items[row].start : self._items[row].end]
+
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
+        """Return the text with objects put before others; the rest stays as it is in the file."""
+        between = self._between()
+        starts = [item.start for item in self._items]
+        return spliced(
+            self._text,
+            [
+                Splice(starts[row], starts[row], "".join(text + between for text in objects))
+                if row < len(starts)
+                else self._append(objects)
+                for row, objects in texts.items()
+            ],
+        )
+
+    def _between(self) -> str:
+        """Return what stands between two objects."""
+        if len(self._items) > 1:
+            return self._text[self._items[-2].end : self._items[-1].start]
+        if self._items:
+            return "," + (self._text[self._open + 1 : self._items[0].start] or " ")
+        return f",{newline_of(self._text)}  "
 
     def _append(self, texts: Sequence[str]) -> Splice:
+        between = self._between()
         if not self._items:
             newline = newline_of(self._text)
-            body = f",{newline}  ".join(texts)
+            body = between.join(texts)
             return Splice(self._open + 1, self._close, f"{newline}  {body}{newline}")
-        first, last = self._items[0], self._items[-1]
-        between = (
-            self._text[self._items[-2].end : last.start]
-            if len(self._items) > 1
-            else "," + (self._text[self._open + 1 : first.start] or " ")
-        )
-        return Splice(last.end, last.end, "".join(between + text for text in texts))
+        end = self._items[-1].end
+        return Splice(end, end, "".join(between + text for text in texts))
 
 
 class JsonStyle:

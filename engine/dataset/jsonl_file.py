@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from engine.dataset.json_file import JsonRow, JsonRows, json_error, scan_row, skip
-from engine.dataset.spans import NEWLINE, Splice, newline_of, without_line
+from engine.dataset.spans import (
+    NEWLINE,
+    Splice,
+    lines_at_end,
+    whole_line,
+    with_lines,
+    without_lines,
+)
 
 
 class JsonlDocument(JsonRows):
@@ -32,17 +39,26 @@ class JsonlDocument(JsonRows):
             start = following
         super().__init__(text, items, one_line=True)
 
-    def without(self, row: int) -> str:
-        """Return the text without a row; the rest stays as it is in the file."""
+    def without(self, rows: Collection[int]) -> str:
+        """Return the text without some rows; the rest stays as it is in the file."""
+        return without_lines(self._text, [self._line(row) for row in rows])
+
+    def source(self, row: int) -> str:
+        """Return the line of a row."""
+        line = self._line(row)
+        return self._text[line.start : line.end]
+
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
+        """Return the text with lines put before others; the rest stays as it is in the file."""
+        starts = [self._line(row).start for row in range(len(self._items))]
+        return with_lines(self._text, starts, texts)
+
+    def _line(self, row: int) -> Splice:
         item = self._items[row]
-        return without_line(self._text, item.start, item.end)
+        return whole_line(self._text, item.start, item.end)
 
     def _append(self, texts: Sequence[str]) -> Splice:
-        newline, end = newline_of(self._text), len(self._text)
-        lines = newline.join(texts)
-        # A last line that is open stays open, for the added one.
-        is_open = bool(self._text) and not self._text.endswith(("\n", "\r"))
-        return Splice(end, end, f"{newline}{lines}" if is_open else f"{lines}{newline}")
+        return lines_at_end(self._text, texts)
 
 
 def _scan_line(text: str, start: int, end: int) -> JsonRow:

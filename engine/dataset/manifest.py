@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from engine.dataset.columns import find_column
@@ -178,18 +178,35 @@ class Manifest:
             return self._data
         return self._encoding.encode(self._document.edited(self._edits, self._appended))
 
-    def without(self, row: int) -> bytes:
-        """Return the file as it was read, without a row; all other bytes stay.
+    def without(self, rows: Collection[int]) -> bytes:
+        """Return the file as it was read, without some rows; all other bytes stay.
 
         Args:
-            row: 0-based index into the rows of the file.
+            rows: 0-based indices into the rows of the file.
 
         Raises:
             IndexError: There is no such row.
         """
-        if not 0 <= row < len(self._original):
-            raise IndexError(row)
-        return self._encoding.encode(self._document.without(row))
+        for row in rows:
+            if not 0 <= row < len(self._original):
+                raise IndexError(row)
+        return self._encoding.encode(self._document.without(rows))
+
+    def source(self, row: int) -> str:
+        """Return the text of a row of the file, as `inserted` takes it."""
+        return self._document.source(row)
+
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> bytes:
+        """Return the file as it was read, with rows put into it; all other bytes stay.
+
+        Args:
+            texts: What comes before a row, each as `source` gave it, from this file or another;
+                what comes last stands under the number of rows.
+
+        Raises:
+            UnicodeEncodeError: The file's encoding cannot hold a text.
+        """
+        return self._encoding.encode(self._document.inserted(texts))
 
     def save(self) -> None:
         """Write the edits into the file, atomically, together with what was changed elsewhere.

@@ -37,10 +37,12 @@ def output_path(media: str, folder: Path, part: str = "") -> PurePosixPath:
         folder: The dataset's folder, absolute.
         part: Put behind the name of an output that is made from a part of the media.
     """
-    home = PurePosixPath(os.path.normpath(folder))
-    path = PurePosixPath(os.path.normpath(home / media))
-    if path.is_relative_to(home) and path != home:
-        return _with_pt(path.relative_to(home), part)
+    home = os.path.normpath(folder)
+    whole = os.path.normpath(os.path.join(home, media))  # noqa: PTH118 - asked of every row
+    before = home if home.endswith("/") else home + "/"
+    if whole.startswith(before) and not whole.startswith("//") and whole != before:
+        return _with_pt(PurePosixPath(whole.removeprefix(before)), part)
+    path = PurePosixPath(whole)
     parent = str(PurePosixPath(media).parent)
     digest = xxhash.xxh3_64_hexdigest(parent.encode("utf-8", "surrogatepass"))[:8]
     name = PurePosixPath(path.parent.name or "root")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -64,8 +64,19 @@ class Document(Protocol):
             appended: Rows to add at the end.
         """
 
-    def without(self, row: int) -> str:
-        """Return the text without a row; the rest stays as it is in the file."""
+    def without(self, rows: Collection[int]) -> str:
+        """Return the text without some rows; the rest stays as it is in the file."""
+
+    def source(self, row: int) -> str:
+        """Return the text of a row, as `inserted` takes it."""
+
+    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
+        """Return the text with rows put into it; the rest stays as it is in the file.
+
+        Args:
+            texts: What comes before a row, each as `source` gave it; what comes last stands under
+                the number of rows.
+        """
 
 
 def decode(data: bytes, file: Path) -> tuple[str, Encoding]:
@@ -126,17 +137,60 @@ def edits_by_row(edits: Edits) -> dict[int, dict[str, object]]:
     return rows
 
 
-def without_line(text: str, start: int, end: int) -> str:
-    """Return the text without the lines of a record; a last line that is open leaves one.
+def whole_line(text: str, start: int, end: int) -> Splice:
+    """Return where a record stands with the spaces around it on its lines, and nothing for it.
 
     Args:
         text: The whole text.
         start: Where the record starts, spaces before it left out.
         end: Where it ends; nothing but spaces follow on its line.
     """
-    start -= len(text[:start]) - len(text[:start].rstrip(" \t"))
-    end += len(text[end:]) - len(text[end:].lstrip(" \t"))
-    after = NEWLINE.match(text, end)
-    if after is not None:
-        return text[:start] + text[after.end() :]
-    return text[:start].removesuffix("\n").removesuffix("\r")
+    while start and text[start - 1] in " \t":
+        start -= 1
+    while end < len(text) and text[end] in " \t":
+        end += 1
+    return Splice(start, end, "")
+
+
+def without_lines(text: str, lines: Iterable[Splice]) -> str:
+    """Return the text without the lines of records; a last line that is open leaves one.
+
+    Args:
+        text: The whole text.
+        lines: Of each record, as `whole_line` gives it.
+    """
+    splices, is_open = [], False
+    for line in lines:
+        after = NEWLINE.match(text, line.end)
+        is_open = is_open or after is None
+        splices.append(line if after is None else Splice(line.start, after.end(), ""))
+    left = spliced(text, splices)
+    return left.removesuffix("\n").removesuffix("\r") if is_open else left
+
+
+def with_lines(text: str, starts: Sequence[int], texts: Mapping[int, Sequence[str]]) -> str:
+    """Return the text with the lines of records put into it.
+
+    Args:
+        text: The whole text.
+        starts: Where the line of each record starts that is there.
+        texts: As for `Document.inserted`.
+    """
+    newline = newline_of(text)
+    return spliced(
+        text,
+        [
+            Splice(starts[row], starts[row], "".join(line + newline for line in lines))
+            if row < len(starts)
+            else lines_at_end(text, lines)
+            for row, lines in texts.items()
+        ],
+    )
+
+
+def lines_at_end(text: str, lines: Sequence[str]) -> Splice:
+    """Return how lines are added; a last line that is open stays open, for the added one."""
+    newline, end = newline_of(text), len(text)
+    body = newline.join(lines)
+    is_open = bool(text) and not text.endswith(("\n", "\r"))
+    return Splice(end, end, f"{newline}{body}" if is_open else f"{body}{newline}")

@@ -9,13 +9,15 @@ from pathlib import Path
 import msgspec
 
 from engine.dataset.caption_db import Key
+from engine.dataset.caption_marks import KnownCaptions
 from engine.dataset.caption_store import CaptionStore, StoredRow
 from engine.dataset.columns import CONVENTIONS
+from engine.dataset.name_keys import numbered_name
 from engine.dataset.windows import WHOLE, WINDOW_REMEDY, Span
 from engine.errors import UsageError
-from engine.init import VIDEO_SUFFIXES, natural
+from engine.init import VIDEO_SUFFIXES
 from engine.media.images import IMAGE_SUFFIXES
-from engine.text import is_utf8, listed, plural, visible
+from engine.text import is_utf8, listed, natural, plural, visible
 
 # Columns by convention whose files belong to a clip and are none themselves.
 _COMPANIONS = ("reference", "audio", "reference_audio", "video_mask", "audio_mask")
@@ -34,7 +36,7 @@ _IMAGES = {".jpg", ".jpeg", ".png"}
 
 def clip_name(key: Key) -> str:
     """Return what tells the rows of one file apart."""
-    return key.name if not key.nth else f"{key.name} #{key.nth + 1}"
+    return numbered_name(key) if key.nth else key.name
 
 
 class ToCaption(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         source: A folder, a file, or None for the rows of the dataset.
         override: Take clips that have a caption, too.
-        only: Names; all if empty.
+        kept: With `override`: who knows which captions a person wrote, that are left alone; None
+            to leave none.
+        only: Names; all if empty. "a.mp4 #2" is the second row that is called "a.mp4".
         reference_column: Of the project, beside those that are known by their names.
         left_out: Folders whose files are not looked at.
     """
@@ -100,6 +104,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     extensions: tuple[str, ...] = ()
     recursive: bool = False
     override: bool = False
+    kept: KnownCaptions | None = None
     only: frozenset[str] = frozenset()
     reference_column: str = ""
     left_out: tuple[Path, ...] = ()
@@ -132,8 +137,8 @@ def choose(store: CaptionStore, wanted: Wanted) -> Choice:
             unnamable += new is None
             clips += new or []
             continue
-        asked = [row for row in known if _is_asked(row.key.name, wanted.only)]
-        todo = [row for row in asked if wanted.override or not row.caption.strip()]
+        asked = [row for row in known if _is_asked(row.key, wanted.only)]
+        todo = [row for row in asked if not _is_left(row, wanted)]
         captioned |= {clip_name(row.key) for row in asked if row not in todo}
         blocked += [_bad_window(row) for row in todo if row.fault]
         clips += [_to_clip(row, path) for row in todo if not row.fault]
@@ -146,8 +151,15 @@ def choose(store: CaptionStore, wanted: Wanted) -> Choice:
     )
 
 
-def _is_asked(name: str, only: frozenset[str]) -> bool:
-    return not only or name in only
+def _is_asked(key: Key, only: frozenset[str]) -> bool:
+    return not only or key.name in only or numbered_name(key) in only
+
+
+def _is_left(row: StoredRow, wanted: Wanted) -> bool:
+    """Whether a row keeps the caption that it has."""
+    if not wanted.override or wanted.kept is None:
+        return bool(row.caption.strip()) and not wanted.override
+    return wanted.kept.look_up(row.key, row.caption)[1] not in ("none", "auto")
 
 
 def _new_clip(path: Path, folder: Path, only: frozenset[str]) -> list[ToCaption] | None:
@@ -158,7 +170,7 @@ def _new_clip(path: Path, folder: Path, only: frozenset[str]) -> list[ToCaption]
     name = Path(os.path.relpath(path, folder)).as_posix()
     if visible(name) != name or not is_utf8(name):
         return None
-    is_asked = _is_asked(name, only)
+    is_asked = _is_asked(Key(name), only)
     return [ToCaption(key=Key(name), media=path, row=-1, base="")] if is_asked else []
 
 
@@ -172,9 +184,9 @@ def _notes(ours: int, unnamable: int) -> Iterator[str]:
 def _of_rows(rows: Sequence[StoredRow], wanted: Wanted) -> Choice:
     clips, blocked, captioned = [], [], set()
     for row in rows:
-        if not _is_asked(row.key.name, wanted.only):
+        if not _is_asked(row.key, wanted.only):
             continue
-        if row.caption.strip() and not wanted.override:
+        if _is_left(row, wanted):
             captioned.add(clip_name(row.key))
         elif row.media is None or not row.media.is_file():
             reason = "no media path" if row.media is None else f"there is no {visible(row.cell)}"

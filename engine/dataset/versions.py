@@ -20,6 +20,7 @@ class Kind(StrEnum):
     RESTORED = "restored"
     OUTSIDE = "outside"  # changed in the dataset file by another program
     SET_ASIDE = "set aside"  # ours, given up in a conflict
+    REJECTED = "rejected"  # looked at, and not wanted
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +81,17 @@ class Versions:
                 "AND id <> (SELECT MIN(id) FROM versions WHERE name=?1 AND nth=?2)",
                 (*key, MAX_VERSIONS),
             )
+
+    def reject(self, key: Key, text: str) -> None:
+        """Mark all versions that read like this as rejected; they stay.
+
+        Raises:
+            EnvironmentFaultError: The disk is full, or cannot be written.
+        """
+        self._db.run(
+            "UPDATE versions SET kind=? WHERE name=? AND nth=? AND text=?",
+            (Kind.REJECTED, *key, pack(text)),
+        )
 
     def of(self, key: Key) -> list[Version]:
         """Return the versions of a caption, the newest first."""

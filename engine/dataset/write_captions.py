@@ -18,7 +18,7 @@ import msgspec
 import xxhash
 
 from engine.dataset.caption_db import Key, pack
-from engine.dataset.columns import find_column, media_column
+from engine.dataset.columns import NEW_CAPTION, find_column, media_column
 from engine.dataset.manifest import ConflictError, cell_text, load_manifest
 from engine.dataset.name_keys import name_keys
 from engine.dataset.write_cells import refuse_read_only
@@ -26,7 +26,6 @@ from engine.errors import LtxError
 from engine.files import atomic_write
 
 MOST_TOLD = 10_000
-_NEW_COLUMN = "caption"
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +161,7 @@ class _Writer:
         self._stamp = before
         columns = self._manifest.columns
         self._video = media_column(self._manifest, request.video_column)
-        self._caption = request.caption_column or find_column(columns, "caption") or _NEW_COLUMN
+        self._caption = request.caption_column or find_column(columns, "caption") or NEW_CAPTION
         self._clashes: list[Clash] = []
 
     def answer(self) -> Answer:

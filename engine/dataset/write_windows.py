@@ -13,15 +13,13 @@ import msgspec
 
 from engine.dataset.caption_db import Key
 from engine.dataset.columns import find_column, media_column
-from engine.dataset.manifest import Manifest, cell_text, dataset_bytes
+from engine.dataset.manifest import Manifest, cell_text
 from engine.dataset.name_keys import name_keys
+from engine.dataset.rewrite import rewrite
 from engine.dataset.windows import END_COLUMN, START_COLUMN, WHOLE, read_span, row_name
 from engine.dataset.write_captions import digest_of
-from engine.dataset.write_cells import refuse_read_only
 from engine.errors import DatasetError, UsageError
-from engine.files import atomic_path
 
-_ATTEMPTS = 5
 # Seconds are written to the thousandth, as names of rows have them.
 _DIGITS = 3
 
@@ -72,10 +70,6 @@ class Changed(msgspec.Struct, frozen=True, kw_only=True):
     caption: str = ""
 
 
-class _ChangedMeanwhileError(Exception):
-    """Another program wrote between our reading and our writing."""
-
-
 def change_window(
     path: Path, change: Change, *, video_column: str = "", caption_column: str = ""
 ) -> Changed:
@@ -94,26 +88,13 @@ def change_window(
         OSError: The folder cannot be written.
     """
     _check(change)
-    for _ in range(_ATTEMPTS):
-        was = dataset_bytes(path)
+
+    def make(was: bytes) -> tuple[bytes, Changed]:
         manifest = Manifest(path, was, key_column=video_column)
         work = _Work(manifest, change, video_column, caption_column)
-        data = work.do()
-        if data == was:
-            return work.changed
-        refuse_read_only(path)
-        try:
-            with atomic_path(path) as part:
-                part.write_bytes(data)
-                # The last look before the rename.
-                if path.read_bytes() != was:
-                    raise _ChangedMeanwhileError
-        except _ChangedMeanwhileError:
-            continue
-        return work.changed
-    raise DatasetError(
-        "the file keeps changing", remedy="stop the other program and try again", file=path
-    )
+        return work.do(), work.changed
+
+    return rewrite(path, make)
 
 
 def _check(change: Change) -> None:
@@ -178,7 +159,7 @@ class _Work:
             is_gone=True,
             caption=caption,
         )
-        return manifest.without(row)
+        return manifest.without([row])
 
     def _set(self, row: int, start: float | None, end: float | None) -> None:
         for column, seconds in ((START_COLUMN, start), (END_COLUMN, end)):

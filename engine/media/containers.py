@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -174,19 +175,36 @@ def seconds(value: int | None, time_base: Fraction | None) -> Fraction:
     return value * time_base if value is not None and time_base is not None else Fraction(0)
 
 
-def decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+def decode(
+    container: InputContainer, stream: VideoStream, threads: int = 0
+) -> Iterator[VideoFrame]:
     """Yield frames in presentation order, decoded in threads.
 
     Damaged frames before the first whole one (after a cut inside a group of pictures) are left
     out, as players do.
+
+    Args:
+        container: The file.
+        stream: Its video.
+        threads: That decode; 0 for as many as there are cores.
 
     Raises:
         av.FFmpegError, DamagedDataError: A packet or a frame is damaged. Threads may then have
             lost whole frames just before it: `salvage` gets those as well.
     """
     stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads
+    yield from whole_frames(container.demux(stream))
+
+
+def whole_frames(packets: Iterable[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    """Yield the frames of packets, the last of which is the flush, as `decode` does.
+
+    Raises:
+        av.FFmpegError, DamagedDataError: A packet or a frame is damaged.
+    """
     begun = False
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.is_corrupt:
             raise DamagedDataError("damaged data")
         for frame in packet.decode():

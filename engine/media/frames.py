@@ -1,17 +1,20 @@
 """Decode, scale and crop exactly the frames that a bucket keeps.
 
 The arithmetic is that of the official preprocessing, so that pixels are equal to the bit: rgb24,
-divided by 255, torch's antialiased bicubic in float32, crop, clamp to 0 … 1, times 2 minus 1. But
-each frame goes through it alone: one source frame and one clip of the bucket's size are in memory.
+then what `engine.media.to_bucket` does. But each frame goes through it alone: one source frame and
+one clip of the bucket's size are in memory.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+import functools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 import torch
@@ -19,13 +22,17 @@ from av.video.frame import VideoFrame
 
 from engine.errors import MediaError, UsageError
 from engine.media.arrays import Floats, Pixels
+from engine.media.cores import DECODERS, SCALERS, keep_to_one_core
 from engine.media.geometry import fit
 from engine.media.images import read_image
 from engine.media.pictures import picture
 from engine.media.probe import Probe
 from engine.media.selection import effective_fps, first_index, in_order, selection_count
+from engine.media.to_bucket import ToBucket
 from engine.media.video_frames import frame_time, numbered_frames
 from engine.text import plural
+
+_Source = TypeVar("_Source")
 
 
 class FrameRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,9 +80,10 @@ def read_frames(
         MediaError: It cannot be read, has too few frames, or is HDR and that is refused.
     """
     clip = torch.empty((3, request.frames, request.height, request.width), dtype=dtype)
-    with contextlib.closing(iter_frames(path, probe, request)) as frames:
+    with contextlib.closing(_frames(path, probe, request, lambda at: clip[:, at])) as frames:
         for index, frame in enumerate(frames):
-            clip[:, index].copy_(frame)
+            if frame.data_ptr() != clip[:, index].data_ptr():  # one that is shown again
+                clip[:, index] = frame
     return clip
 
 
@@ -84,7 +92,8 @@ def iter_frames(
 ) -> Generator[torch.Tensor]:
     """Read a clip frame by frame at the bucket's size; the arguments are those of `read_frames`.
 
-    Decoding runs as far as the frames that are asked for.
+    Decoding runs as far as the frames that are asked for, and a few of them ahead: they are scaled
+    in threads meanwhile.
 
     Yields:
         [3, H, W] in −1 … 1. A frame that is shown for long may be yielded more than once, as the
@@ -94,23 +103,67 @@ def iter_frames(
         MediaError: As for `read_frames`; too few frames in a file that was probed as damaged are
             noticed at once, others when they are missing.
     """
+    shape = (3, request.height, request.width)
+    return _frames(path, probe, request, lambda _: torch.empty(shape, dtype=dtype))
+
+
+def _frames(
+    path: Path, probe: Probe, request: FrameRequest, room: Callable[[int], torch.Tensor]
+) -> Generator[torch.Tensor]:
+    """Yield the frames; `room` gives the tensor to write a frame into, by its number."""
     _check(path, probe, request)
     if probe.kind == "image":
-        yield _to_bucket(_planes(read_image(path)), request).to(dtype)
+        yield from _scaled([path], read_image, request, room)
         return
     got = 0
-    done: VideoFrame | None = None
-    pixels = torch.empty(0)
-    with contextlib.closing(_select(path, probe, request)) as selected:
-        for frame in selected:
-            if frame is not done:
-                shown = picture(frame, probe, tonemap=True, path=path)
-                pixels = _to_bucket(_planes(shown), request).to(dtype)
-                done = frame
+    shown = functools.partial(picture, probe=probe, tonemap=True, path=path)
+    with (
+        contextlib.closing(_select(path, probe, request)) as selected,
+        contextlib.closing(_scaled(selected, shown, request, room)) as scaled,
+    ):
+        for pixels in scaled:
             yield pixels
             got += 1
     if got < request.frames:
         raise _too_few(path, got, request)
+
+
+def _scaled(
+    sources: Iterable[_Source],
+    read: Callable[[_Source], Pixels | Floats],
+    request: FrameRequest,
+    room: Callable[[int], torch.Tensor],
+) -> Generator[torch.Tensor]:
+    """Bring pictures to the bucket's size in threads, in order; the same source once."""
+    idle: list[ToBucket] = []
+
+    def scale(source: _Source, number: int) -> torch.Tensor:
+        pixels = read(source)
+        try:
+            to_bucket = idle.pop()
+        except IndexError:
+            to_bucket = _to_bucket(pixels, request)
+        if to_bucket.size != pixels.shape[:2]:
+            to_bucket = _to_bucket(pixels, request)
+        scaled = room(number)
+        to_bucket(pixels, scaled)
+        idle.append(to_bucket)
+        return scaled
+
+    last: _Source | None = None
+    under_way: deque[Future[torch.Tensor]] = deque()
+    with ThreadPoolExecutor(SCALERS, "scale", initializer=keep_to_one_core) as pool:
+        try:
+            for number, source in enumerate(sources):
+                again = source is last
+                under_way.append(under_way[-1] if again else pool.submit(scale, source, number))
+                last = source
+                while len(under_way) > SCALERS:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _check(path: Path, probe: Probe, request: FrameRequest) -> None:
@@ -157,7 +210,7 @@ def _select(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
 def _take_in_order(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
     first = first_index(probe, request.start)
     last = first + request.frames - 1
-    with contextlib.closing(numbered_frames(path, probe, first / probe.fps)) as numbered:
+    with contextlib.closing(numbered_frames(path, probe, first / probe.fps, DECODERS)) as numbered:
         for index, frame in numbered:
             if index >= first:
                 yield frame
@@ -173,7 +226,7 @@ def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
     slack = min(probe.tick, Fraction(1, 2000))
     count = 0
     shown: VideoFrame | None = None
-    with contextlib.closing(numbered_frames(path, probe, start)) as numbered:
+    with contextlib.closing(numbered_frames(path, probe, start, DECODERS)) as numbered:
         for index, frame in numbered:
             begins = frame_time(frame, index, probe)
             while shown is not None and start + count * step + slack < begins:
@@ -188,30 +241,16 @@ def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
         count += 1
 
 
-def _planes(pixels: Pixels | Floats) -> torch.Tensor:
-    """Return [H, W, 3], bytes or floats in 0 … 1, as float32 [3, H, W] in 0 … 1."""
-    planes = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-    return planes.float().div_(255) if planes.dtype == torch.uint8 else planes
-
-
-def _to_bucket(pixels: torch.Tensor, request: FrameRequest) -> torch.Tensor:
-    """Scale, crop and normalise [3, h, w] in 0 … 1 to [3, H, W] in −1 … 1, in float32."""
+def _to_bucket(pixels: Pixels | Floats, request: FrameRequest) -> ToBucket:
+    """Return what brings pictures of the size of [H, W, 3] to the bucket's."""
+    height, width = pixels.shape[:2]
     place = fit(
-        pixels.shape[2],
-        pixels.shape[1],
+        width,
+        height,
         request.width,
         request.height,
         request.reshape,
         seed=request.seed,
         crop_key=request.crop_key,
     )
-    if (place.height, place.width) != tuple(pixels.shape[1:]):
-        pixels = torch.nn.functional.interpolate(
-            pixels[None], (place.height, place.width), mode="bicubic", antialias=True
-        )[0]
-    kept = pixels[
-        :,
-        place.top : place.top + place.crop_height,
-        place.left : place.left + place.crop_width,
-    ]
-    return kept.clamp(0, 1).mul_(2).sub_(1)
+    return ToBucket(width, height, place)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import msgspec
 from av.audio.codeccontext import AudioCodecContext
@@ -17,134 +18,22 @@ from engine.errors import MediaError
 from engine.media import colour, orientation
 from engine.media.containers import audio_stream, opened, require_video, seconds, video_stream
 from engine.media.images import is_image, read_header
-from engine.media.timing import Timing, measure, rate_and_regularity
+from engine.media.probe_types import PROBE_VERSION, AudioTrack, MediaWarning, Probe
+from engine.media.timing import Timing, measure_open, rate_and_regularity
 from engine.text import plural
 
-# Part of the key under which probes are cached: raise it when a probe changes for the same file.
-PROBE_VERSION = 1
+__all__ = ["PROBE_VERSION", "AudioTrack", "MediaWarning", "Probe", "probe"]
 
 
-class MediaWarning(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the user should know about a file that can be used.
-
-    Attributes:
-        code: A short stable name, such as "truncated".
-        text: One sentence.
-        remedy: What to do about it.
-    """
-
-    code: str
-    text: str
-    remedy: str
-
-
-class AudioTrack(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound stream, as its header describes it.
-
-    Attributes:
-        rate: Samples a second.
-        layout: FFmpeg's name for the channels, such as "stereo" or "5.1".
-        start: Seconds from the first frame of the picture to the first sample.
-        duration: Seconds; 0 where the header does not say.
-    """
-
-    codec: str
-    rate: int
-    channels: int
-    layout: str
-    start: float
-    duration: float
-
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a media file holds.
-
-    Attributes:
-        width: Pixels as displayed, after rotation.
-        height: Pixels as displayed.
-        coded_width: Pixels as stored.
-        coded_height: Pixels as stored.
-        rotation: Degrees to turn the stored picture clockwise: 0, 90, 180 or 270.
-        mirrored: Whether it is flipped left to right after the turn.
-        frames: Frames that decode; 1 for an image.
-        declared_frames: Frames that the file says it has.
-        frames_source: "header" where its count was found to be right, "decoded" where all of the
-            frames were decoded to count them.
-        damaged: Whether decoding stops at damaged data after `frames` frames.
-        fps_num: Numerator of the average rate; an image has 1 frame a second.
-        fps_den: Denominator of the average rate.
-        vfr: Whether the time between frames varies.
-        first_pts: Presentation time of the first frame, in ticks.
-        time_base: Seconds a tick, as numerator and denominator.
-        start_time: Presentation time of the first frame, in seconds.
-        duration: Seconds that the decodable frames are shown for.
-        matrix: Colour matrix, such as "bt709"; "unspecified" where untagged.
-        range: "limited", "full" or "unspecified".
-        primaries: Colour primaries.
-        transfer: Transfer characteristic.
-        hdr: "", "pq" or "hlg".
-        pixel_aspect: Sample aspect ratio; (1, 1) for square pixels.
-        audio: The sound streams; the first is the one that is used.
-        warnings: What is odd about it.
-    """
-
-    kind: Literal["video", "image", "audio"]
-    codec: str
-    pixel_format: str = ""
-    width: int = 0
-    height: int = 0
-    coded_width: int = 0
-    coded_height: int = 0
-    rotation: int = 0
-    mirrored: bool = False
-    frames: int = 0
-    declared_frames: int = 0
-    frames_source: Literal["header", "decoded"] = "header"
-    damaged: bool = False
-    fps_num: int = 1
-    fps_den: int = 1
-    vfr: bool = False
-    first_pts: int = 0
-    time_base: tuple[int, int] = (1, 1)
-    start_time: float = 0.0
-    duration: float = 0.0
-    matrix: str = "unspecified"
-    range: str = "unspecified"
-    primaries: str = "unspecified"
-    transfer: str = "unspecified"
-    hdr: Literal["", "pq", "hlg"] = ""
-    pixel_aspect: tuple[int, int] = (1, 1)
-    interlaced: bool = False
-    alpha: bool = False
-    audio: tuple[AudioTrack, ...] = ()
-    warnings: tuple[MediaWarning, ...] = ()
-
-    @property
-    def fps(self) -> Fraction:
-        """The average frame rate, exactly."""
-        return Fraction(self.fps_num, self.fps_den)
-
-    @property
-    def tick(self) -> Fraction:
-        """Seconds a tick of the video's timestamps."""
-        return Fraction(*self.time_base)
-
-    @property
-    def turn(self) -> orientation.Turn:
-        """How a stored picture is brought upright."""
-        return orientation.Turn(self.rotation, self.mirrored)
-
-    @property
-    def origin(self) -> Fraction:
-        """Presentation time of the first frame in seconds, exactly."""
-        return self.first_pts * self.tick
-
-
-def probe(path: Path) -> Probe:
+def probe(path: Path, *, threads: bool = True) -> Probe:
     """Look at a media file.
 
     A sound file without a picture gives kind "audio", for datasets with an audio column; see
     `engine.media.selection`, which refuses it where a picture is needed.
+
+    Args:
+        path: The file.
+        threads: Decode in threads: quicker for one file, slower for many at a time.
 
     Raises:
         MediaError: It is missing, empty, no media file, or nothing in it decodes.
@@ -152,10 +41,12 @@ def probe(path: Path) -> Probe:
     if is_image(path):
         return _probe_image(path)
     with opened(path) as container:
-        has_video = video_stream(container) is not None
-        if not has_video:
+        if video_stream(container) is None:
             return _probe_audio(path, container)
-    return _probe_video(path, measure(path))
+        stream = require_video(container, path)
+        header = _header(container, stream)
+        timing = measure_open(path, container, threads=threads)
+    return _probe_video(path, header, timing)
 
 
 def _probe_image(path: Path) -> Probe:
@@ -197,7 +88,7 @@ def _probe_audio(path: Path, container: InputContainer) -> Probe:
             "holds neither video nor sound", remedy="check that it is the right file", file=path
         )
     start = seconds(stream.start_time, stream.time_base)
-    tracks = _tracks(container, start)
+    tracks = _tracks([_track(stream) for stream in container.streams.audio], start)
     return Probe(
         kind="audio",
         codec=tracks[0].codec,
@@ -209,30 +100,49 @@ def _probe_audio(path: Path, container: InputContainer) -> Probe:
     )
 
 
-def _probe_video(path: Path, timing: Timing) -> Probe:
+class _Header(NamedTuple):
+    """What a video's header says, before a decoder changes any of it."""
+
+    codec: str
+    tick: Fraction
+    rate: Fraction | None
+    aspect: Fraction
+    interlaced: bool
+    tracks: tuple[tuple[AudioTrack, Fraction], ...]
+
+
+def _header(container: InputContainer, stream: VideoStream) -> _Header:
+    return _Header(
+        codec=stream.codec_context.name,
+        tick=Fraction(stream.time_base or 1),
+        rate=stream.average_rate or stream.guessed_rate,
+        aspect=stream.sample_aspect_ratio or Fraction(1),
+        interlaced=stream.codec_context.field_order > 1,
+        tracks=tuple(_track(stream) for stream in container.streams.audio),
+    )
+
+
+def _probe_video(path: Path, header: _Header, timing: Timing) -> Probe:
     if timing.first is None:
         raise MediaError(
             "no frame of it decodes",
             remedy="copy or export it again, or take it out of the dataset",
             file=path,
         )
-    with opened(path) as container:
-        stream = require_video(container, path)
-        tick = Fraction(stream.time_base or 1)
-        found = _describe(stream, tick, timing, timing.first)
-        found = msgspec.structs.replace(found, audio=_tracks(container, found.origin))
+    found = _describe(header, timing, timing.first)
+    found = msgspec.structs.replace(found, audio=_tracks(header.tracks, found.origin))
     return msgspec.structs.replace(found, warnings=tuple(_warnings(found)))
 
 
-def _describe(stream: VideoStream, tick: Fraction, timing: Timing, first: VideoFrame) -> Probe:
-    rate, vfr = rate_and_regularity(timing, tick, stream.average_rate or stream.guessed_rate)
+def _describe(header: _Header, timing: Timing, first: VideoFrame) -> Probe:
+    tick = header.tick
+    rate, vfr = rate_and_regularity(timing, tick, header.rate)
     first_pts = timing.pts[0] if timing.pts else first.pts or 0
     turn = orientation.of_frame(first)
     width, height = orientation.upright_size(first.width, first.height, turn.rotation)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     return Probe(
         kind="video",
-        codec=stream.codec_context.name,
+        codec=header.codec,
         pixel_format=first.format.name,
         width=width,
         height=height,
@@ -256,8 +166,8 @@ def _describe(stream: VideoStream, tick: Fraction, timing: Timing, first: VideoF
         primaries=colour.primaries_name(first.color_primaries),
         transfer=colour.transfer_name(first.color_trc),
         hdr=colour.hdr_kind(first.color_trc),
-        pixel_aspect=aspect.as_integer_ratio(),
-        interlaced=first.interlaced_frame or stream.codec_context.field_order > 1,
+        pixel_aspect=header.aspect.as_integer_ratio(),
+        interlaced=first.interlaced_frame or header.interlaced,
         alpha=any(component.is_alpha for component in first.format.components),
     )
 
@@ -270,21 +180,28 @@ def _shown_for(timing: Timing, tick: Fraction, rate: Fraction) -> Fraction:
     return (timing.pts[-1] - timing.pts[0]) * tick + last
 
 
-def _tracks(container: InputContainer, origin: Fraction) -> tuple[AudioTrack, ...]:
-    return tuple(_track(stream, origin) for stream in container.streams.audio)
+def _tracks(
+    tracks: Iterable[tuple[AudioTrack, Fraction]], origin: Fraction
+) -> tuple[AudioTrack, ...]:
+    """Count the starts of sound streams from a moment on the container's clock."""
+    return tuple(
+        msgspec.structs.replace(track, start=float(start - origin)) for track, start in tracks
+    )
 
 
-def _track(stream: AudioStream, origin: Fraction) -> AudioTrack:
+def _track(stream: AudioStream) -> tuple[AudioTrack, Fraction]:
+    """Describe a sound stream; with it, when it starts on the container's clock."""
     # None where FFmpeg has no decoder, which PyAV's stubs leave out.
     context: AudioCodecContext | None = stream.codec_context
-    return AudioTrack(
+    track = AudioTrack(
         codec=context.name if context else "unknown",
         rate=context.rate if context else 0,
         channels=context.channels if context else 0,
         layout=context.layout.name if context else "unknown",
-        start=float(seconds(stream.start_time, stream.time_base) - origin),
+        start=0.0,
         duration=float(seconds(stream.duration, stream.time_base)),
     )
+    return track, seconds(stream.start_time, stream.time_base)
 
 
 def _warnings(found: Probe) -> list[MediaWarning]:

@@ -146,6 +146,15 @@ class Watch:
             values = 1 - values  # PySceneDetect keeps how much alike they are
         return values.astype(np.float32)
 
+    def changes(self, since: int = 0) -> npt.NDArray[np.float32]:
+        """Return float32 [rows − since]: of adaptive, the change to the frame before, 0 … 255.
+
+        It has to be high enough as well. Empty for the other detectors.
+        """
+        if self._finding.detector != "adaptive":
+            return np.empty(0, np.float32)
+        return self.recorder.column(_SCORE["content"], self._rows)[since:].astype(np.float32)
+
     @property
     def keys(self) -> list[str]:
         """The names of all measures, as in PySceneDetect's CSV."""

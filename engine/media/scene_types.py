@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
+from array import array
+from collections.abc import Container, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +19,9 @@ from engine.media.scene_options import Choosing, Length, parse_length
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt  # imported where needed: it takes long, and clients do without
+
+    # When each frame is shown, in ticks; None where that is unknown.
+    Times = npt.NDArray[np.int64] | Sequence[int] | None
 
 
 class Range(NamedTuple):
@@ -80,12 +86,21 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         """Return int64 [frames]: when each is shown, in ticks; None where that is unknown."""
         return unpack_times(self.clock) if self.clock else None
 
-    def seconds(self, frame: int, times: npt.NDArray[np.int64] | None) -> Fraction:
+    def ticks(self) -> Sequence[int] | None:
+        """Return what `times` does, without NumPy."""
+        if not self.clock:
+            return None
+        steps = array("q", zlib.decompress(self.clock))
+        if sys.byteorder == "big":
+            steps.byteswap()
+        return array("q", accumulate(steps))
+
+    def seconds(self, frame: int, times: Times) -> Fraction:
         """Return when a frame begins, in seconds after the first one.
 
         Args:
             frame: Its number; the number behind the last frame gives the end.
-            times: What `times` returns.
+            times: What `times` or `ticks` returns.
         """
         if times is None or not self.vfr:
             return frame / self.fps
@@ -126,8 +141,8 @@ def pieces(found: Found, choosing: Choosing) -> list[Piece]:
         if choosing.max_scenes and len(kept) >= choosing.max_scenes:
             break
         part = trimmed(scene, found.span, choosing.trim)
-        piece = _piece(found, times, len(kept) + 1, part, scene)
-        if shortest is None or not _is_shorter(piece, shortest, found):
+        piece = piece_of(found, times, len(kept) + 1, part, scene)
+        if shortest is None or not is_shorter(piece, shortest, found):
             kept.append(piece)
     return kept
 
@@ -147,14 +162,21 @@ def pieces_of(found: Found, ranges: list[Range]) -> list[Piece]:
                 f"before or lies outside of the {found.frames} frames"
             )
         end = part.end
-        made.append(_piece(found, times, number, part, part))
+        made.append(piece_of(found, times, number, part, part))
     return made
 
 
-def trimmed(scene: Range, span: Range, trim: int) -> Range:
-    """Return a scene without `trim` frames at each end that is a cut; one frame always stays."""
-    before = trim if scene.first > span.first else 0
-    after = trim if scene.end < span.end else 0
+def trimmed(scene: Range, span: Range, trim: int, exact: Container[int] = ()) -> Range:
+    """Return a scene without `trim` frames at each end that is a cut; one frame always stays.
+
+    Args:
+        scene: The scene.
+        span: The frames that were looked at: its ends are no cuts.
+        trim: The guard.
+        exact: Cuts that need no guard, for a person chose the frame.
+    """
+    before = trim if scene.first > span.first and scene.first not in exact else 0
+    after = trim if scene.end < span.end and scene.end not in exact else 0
     spare = scene.frames - 1
     if before + after > spare:
         before = min(before, spare // 2 if after else spare)
@@ -162,15 +184,15 @@ def trimmed(scene: Range, span: Range, trim: int) -> Range:
     return Range(scene.first + before, scene.end - after)
 
 
-def _piece(
-    found: Found, times: npt.NDArray[np.int64] | None, number: int, part: Range, scene: Range
-) -> Piece:
+def piece_of(found: Found, times: Times, number: int, part: Range, scene: Range) -> Piece:
+    """Return a piece of a video, with its place in time."""
     start = found.seconds(part.first, times)
     length = found.seconds(part.end, times) - start
     return Piece(number=number, kept=part, scene=scene, start=float(start), seconds=float(length))
 
 
-def _is_shorter(piece: Piece, shortest: Length, found: Found) -> bool:
+def is_shorter(piece: Piece, shortest: Length, found: Found) -> bool:
+    """Whether a piece is shorter than a length that pieces must have."""
     if shortest.seconds is not None and found.vfr:
         return piece.seconds < shortest.seconds
     return piece.kept.frames < shortest.frames_at(found.fps)

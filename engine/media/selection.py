@@ -65,11 +65,15 @@ def exact_rate(fps: float, *, slack: float = 1e-4) -> Fraction:
 
 def in_order(probe: Timed, fps: Fraction | None = None) -> bool:
     """Whether frames are simply taken in order, rather than sampled by presentation time."""
-    return probe.kind == "image" or (not probe.vfr and effective_fps(probe, fps) == probe.fps)
+    if probe.kind == "image":
+        return True
+    return not probe.vfr and (not fps or effective_fps(probe, fps) == probe.fps)
 
 
 def first_index(probe: Timed, start: float | Fraction) -> int:
     """Return the frame nearest to `start` seconds in a source of constant rate."""
+    if not start:
+        return 0  # nearly always, and fractions are slow
     return math.floor(Fraction(start) * probe.fps + Fraction(1, 2))
 
 

@@ -4,6 +4,9 @@ Headers lie: a cut made without re-encoding or a broken download keeps the old c
 believed only when all of this holds: its count equals the packets that the file holds; none of them
 is marked damaged or to be discarded (edit lists do that); all carry a time; and the last group of
 pictures, decoded, gives a frame for each of its packets. Everything else is decoded to the end.
+
+The file is opened and read once: the packets since the latest key frame are kept, and decoded where
+they lie. Nobody sees these frames, so the decoder is spared the smoothing of block edges.
 """
 
 from __future__ import annotations
@@ -21,9 +24,20 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.media.containers import DamagedDataError, decode, opened, require_video, salvage
+from engine.media.containers import (
+    DamagedDataError,
+    decode,
+    opened,
+    require_video,
+    salvage,
+    whole_frames,
+)
 
 FramesSource = Literal["header", "decoded"]
+
+# Bytes of packets that are kept at most; a longer group of pictures is read again.
+_MOST_KEPT = 1 << 28
+_UNSEEN = {"skip_loop_filter": "all"}
 
 
 class Timing(NamedTuple):
@@ -49,13 +63,20 @@ class Timing(NamedTuple):
 
 
 class _Packets(NamedTuple):
-    """What a pass over the packets tells, without decoding."""
+    """What a pass over the packets tells.
+
+    Attributes:
+        kept: The packets since the latest key frame, and the flush; empty where they are too many.
+        first: The first whole frame; None where there is none, or it could not be decoded.
+    """
 
     pts: list[int | None]
     last_duration: int
     last_key: int
     key_time: int | None
     clean: bool
+    kept: list[Packet[VideoStream]]
+    first: VideoFrame | None
 
 
 class _Tally:
@@ -67,11 +88,17 @@ class _Tally:
         self.first: VideoFrame | None = None
         self.last_duration = 0
 
-    def add(self, frame: VideoFrame) -> None:
-        self.count += 1
-        self.pts.append(frame.pts)
-        self.first = self.first or frame
-        self.last_duration = frame.duration or 0
+    def take(self, frames: Iterable[VideoFrame]) -> bool:
+        """Count frames; return whether all could be read."""
+        try:
+            for frame in frames:
+                self.count += 1
+                self.pts.append(frame.pts)
+                self.first = self.first or frame
+                self.last_duration = frame.duration or 0
+        except (av.FFmpegError, DamagedDataError):
+            return False
+        return True
 
 
 def measure(path: Path) -> Timing:
@@ -81,13 +108,30 @@ def measure(path: Path) -> Timing:
         MediaError: The file cannot be opened.
     """
     with opened(path) as container:
-        stream = require_video(container, path)
-        header = stream.frames
-        packets = _scan(container, stream)
+        return measure_open(path, container)
+
+
+def measure_open(path: Path, container: InputContainer, *, threads: bool = True) -> Timing:
+    """Count the frames of a video that was just opened; nothing else can be read from it then.
+
+    Args:
+        path: The video.
+        container: It, opened.
+        threads: Decode in threads: quicker for one file, slower for many at a time.
+
+    Raises:
+        MediaError: The file holds no video, or cannot be opened again.
+    """
+    stream = require_video(container, path)
+    header = stream.frames
+    stream.codec_context.options = _UNSEEN
+    if threads:
+        stream.thread_type = "AUTO"
+    else:
+        stream.codec_context.thread_count = 1
+    packets = _scan(container, stream)
     trusted = packets.clean and header == len(packets.pts) and packets.last_key > 0
-    if trusted and packets.key_time is not None and _tail_decodes(path, packets):
-        with opened(path) as container:
-            first = next(decode(container, require_video(container, path)), None)
+    if trusted and packets.first is not None and _tail_decodes(stream, packets):
         return Timing(
             frames=header,
             declared=header,
@@ -95,9 +139,16 @@ def measure(path: Path) -> Timing:
             damaged=False,
             pts=_known(packets.pts),
             last_duration=packets.last_duration,
-            first=first,
+            first=packets.first,
         )
-    return _decode_all(path, max(header, len(packets.pts)))
+    declared = max(header, len(packets.pts))
+    if packets.clean and packets.kept and packets.last_key == 0:
+        stream.codec_context.flush_buffers()
+        tally = _Tally()
+        if tally.take(whole_frames(packets.kept)):
+            return _decoded(tally, declared, damaged=False)
+    del packets
+    return _decode_all(path, declared)
 
 
 def _known(pts: list[int | None]) -> list[int]:
@@ -107,14 +158,24 @@ def _known(pts: list[int | None]) -> list[int]:
 
 
 def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
-    """Read every packet of the stream; damage ends the scan and is noted."""
+    """Read every packet of the stream, decode the first ones; damage ends the scan and is noted."""
     pts: list[int | None] = []
     clean, last_key, key_time, duration = True, 0, None, 0
     latest: int | None = None
+    kept: list[Packet[VideoStream]] = []
+    size = 0
+    first: VideoFrame | None = None
     try:
         for packet in container.demux(stream):
+            if packet.is_keyframe:
+                kept, size = [], 0
+            size += packet.size
+            if size <= _MOST_KEPT:
+                kept.append(packet)
             if not packet.size:
                 continue
+            if first is None and clean:
+                first, clean = _first_whole(packet)
             if packet.is_keyframe:
                 last_key, key_time = len(pts), packet.pts
             if packet.pts is not None and (latest is None or packet.pts > latest):
@@ -123,36 +184,48 @@ def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
             pts.append(packet.pts)
     except av.FFmpegError:
         clean = False
-    return _Packets(pts, duration, last_key, key_time, clean)
+    if size > _MOST_KEPT:
+        kept = []
+    return _Packets(pts, duration, last_key, key_time, clean, kept, first)
+
+
+def _first_whole(packet: Packet[VideoStream]) -> tuple[VideoFrame | None, bool]:
+    """Return the first whole frame that a packet gives, if any, and whether it can be decoded."""
+    try:
+        return next((frame for frame in packet.decode() if not frame.is_corrupt), None), True
+    except av.FFmpegError:
+        return None, False
 
 
 def _is_plain(packet: Packet[VideoStream]) -> bool:
     return not (packet.is_corrupt or packet.is_discard) and packet.pts is not None
 
 
-def _tail_decodes(path: Path, packets: _Packets) -> bool:
+def _tail_decodes(stream: VideoStream, packets: _Packets) -> bool:
     """Whether the last group of pictures gives as many frames as it has packets."""
-    with opened(path) as container:
-        stream = require_video(container, path)
-        try:
-            container.seek(packets.key_time or 0, stream=stream)
-            shown = sum(
-                1
-                for frame in decode(container, stream)
-                if frame.pts is not None and frame.pts >= (packets.key_time or 0)
-            )
-        except (av.FFmpegError, DamagedDataError):
-            return False
+    stream.codec_context.flush_buffers()
+    since = packets.key_time or 0
+    try:
+        shown = sum(
+            frame.pts is not None and frame.pts >= since for frame in whole_frames(packets.kept)
+        )
+    except (av.FFmpegError, DamagedDataError):
+        return False
     return shown == len(packets.pts) - packets.last_key
 
 
 def _decode_all(path: Path, declared: int) -> Timing:
+    """Read the file again, to its end or to the damage."""
     tally = _Tally()
     damaged = False
     if not _run(path, decode, tally):
         # Threads lose frames that were still in flight when one failed: again, in one thread.
         tally, damaged = _Tally(), True
         _run(path, salvage, tally)
+    return _decoded(tally, declared, damaged=damaged)
+
+
+def _decoded(tally: _Tally, declared: int, *, damaged: bool) -> Timing:
     return Timing(
         frames=tally.count,
         declared=max(declared, tally.count),
@@ -170,12 +243,9 @@ def _run(
     tally: _Tally,
 ) -> bool:
     with opened(path) as container:
-        try:
-            for frame in read(container, require_video(container, path)):
-                tally.add(frame)
-        except (av.FFmpegError, DamagedDataError):
-            return False
-    return True
+        stream = require_video(container, path)
+        stream.codec_context.options = _UNSEEN
+        return tally.take(read(container, stream))
 
 
 def rate_and_regularity(

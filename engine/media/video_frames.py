@@ -28,7 +28,9 @@ class Known(Protocol):
         """Whether decoding stops at damaged data."""
 
 
-def video_frames(path: Path, known: Known, ticks: int | None = None) -> Generator[VideoFrame]:
+def video_frames(
+    path: Path, known: Known, ticks: int | None = None, threads: int = 0
+) -> Generator[VideoFrame]:
     """Yield the frames of a video in order; of a damaged one, those before the damage.
 
     Args:
@@ -36,6 +38,7 @@ def video_frames(path: Path, known: Known, ticks: int | None = None) -> Generato
         known: What is known about it.
         ticks: Begin at the key frame before this time; None, and in a file that cannot seek: at
             the beginning.
+        threads: That decode; 0 for as many as there are cores. Damaged ones have one.
 
     Raises:
         MediaError: It cannot be decoded.
@@ -46,8 +49,9 @@ def video_frames(path: Path, known: Known, ticks: int | None = None) -> Generato
         if ticks is not None:
             with contextlib.suppress(av.FFmpegError):
                 container.seek(ticks, stream=stream)
+        whole = salvage(container, stream) if known.damaged else decode(container, stream, threads)
         try:
-            for frame in (salvage if known.damaged else decode)(container, stream):
+            for frame in whole:
                 yield frame
                 got += 1
         except (av.FFmpegError, DamagedDataError) as error:
@@ -58,7 +62,9 @@ def video_frames(path: Path, known: Known, ticks: int | None = None) -> Generato
             ) from error
 
 
-def numbered_frames(path: Path, probe: Probe, start: Fraction) -> Generator[tuple[int, VideoFrame]]:
+def numbered_frames(
+    path: Path, probe: Probe, start: Fraction, threads: int = 0
+) -> Generator[tuple[int, VideoFrame]]:
     """Yield (number, frame) from some frame at or before `start` on.
 
     Begins at the key frame before `start`, or with the first one where seeking does not work. In a
@@ -68,6 +74,7 @@ def numbered_frames(path: Path, probe: Probe, start: Fraction) -> Generator[tupl
         path: The video.
         probe: What `engine.media.probe.probe` says about it.
         start: Seconds after the first frame.
+        threads: As of `video_frames`.
 
     Raises:
         MediaError: It cannot be decoded.
@@ -77,14 +84,14 @@ def numbered_frames(path: Path, probe: Probe, start: Fraction) -> Generator[tupl
         target = ticks - int(earlier / probe.tick)
         if target <= probe.first_pts:
             break
-        with contextlib.closing(video_frames(path, probe, target)) as frames:
+        with contextlib.closing(video_frames(path, probe, target, threads)) as frames:
             head = next(frames, None)
             if head is not None and head.pts is not None and head.pts <= ticks:
                 number = int(frame_time(head, 0, probe) * probe.fps + Fraction(1, 2))
                 yield number, head
                 yield from enumerate(frames, number + 1)
                 return
-    with contextlib.closing(video_frames(path, probe)) as frames:
+    with contextlib.closing(video_frames(path, probe, None, threads)) as frames:
         yield from enumerate(frames)
 
 

@@ -51,6 +51,12 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self.ignore(ignore)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch asks this of every such class. By default each op would first see that it is not
+        # compiled, and the first one would import torch's whole compiler for that: three seconds.
+        return False
+
     def ignore(self, tensors: Iterable[torch.Tensor]) -> None:
         """Leave more tensors out of the count."""
         for tensor in tensors:

@@ -43,6 +43,21 @@ class HostMemory(msgspec.Struct, frozen=True, kw_only=True):
     limited_by: str = ""
 
 
+class NodeMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory of a machine that encoders of ours run on, as the encoder of one device sees it.
+
+    Attributes:
+        node: The machine.
+        device: Which of its devices, such as "cuda:0".
+        gpu: None for a CPU.
+    """
+
+    node: str
+    device: str
+    host: HostMemory
+    gpu: GpuMemory | None = None
+
+
 class MemorySample(msgspec.Struct, frozen=True, kw_only=True):
     """The memory at one moment.
 
@@ -50,12 +65,14 @@ class MemorySample(msgspec.Struct, frozen=True, kw_only=True):
         time: Seconds since 1970.
         gpus: Those that CUDA shows, in its order; see `GpuMemory.index`.
         fault: Why the driver tells nothing; empty where all is well or there is no driver.
+        nodes: Other machines that a job runs on now, one for each device.
     """
 
     time: float
     host: HostMemory
     gpus: tuple[GpuMemory, ...] = ()
     fault: str = ""
+    nodes: tuple[NodeMemory, ...] = ()
 
     def by_uuid(self, uuid: str) -> GpuMemory | None:
         """Return the GPU with that UUID, with or without "GPU-" or "MIG-" before it.

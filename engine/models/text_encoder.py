@@ -26,6 +26,9 @@ from engine.models.tokens import MAX_TOKENS, TokenCounter
 
 Padding = Literal["trimmed", "full"]
 
+# What a prompt's length is to be of the longest one's in its batch: padding is computed in vain.
+_ALIKE = 0.75
+
 
 class PromptEmbeds(NamedTuple):
     """The embeddings of one prompt, on the CPU.
@@ -186,11 +189,16 @@ def _mask(tokens: int, length: int) -> Tensor:
 def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
     """Yield indices of prompts of similar length together, the longest first.
 
-    So memory, if it is short, is so at once.
+    So memory, if it is short, is so at once. No prompt is padded by more than a third.
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) == size or lengths[i] < _ALIKE * lengths[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def _finished(features: Features, tokens: int, truncated: int) -> PromptEmbeds:

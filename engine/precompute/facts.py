@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.captions import prompt
@@ -200,7 +201,7 @@ class Facts:
     def _video(self, name: str, path: Path, plan: ClipPlan, window: Window) -> dict[str, str]:
         video = self._project.video
         facts = {
-            name: self._ledger.digest(path),
+            name: self._media(path),
             "start": f"{window.start:.6f} s",
             "fps": f"{window.rate} by time" if window.resample else str(window.rate),
             "reshape": video.reshape,
@@ -225,8 +226,11 @@ class Facts:
         if kept.audio is None:
             facts["sound"] = "silence"
         else:
-            facts["audio"] = self._ledger.digest(plan.clip.audio or plan.clip.media)
+            facts["audio"] = self._media(plan.clip.audio or plan.clip.media)
         return facts
+
+    def _media(self, path: Path) -> str:
+        return self._ledger.digest(path)
 
     def _text_encoder(self) -> str:
         if self._project.text_encoder_path is None:
@@ -253,3 +257,35 @@ class Facts:
             "video_decoder": self._component("video_decoder"),
             "tiling": self._tiling(),
         }
+
+
+class PlanFacts(Facts):
+    """The facts of one plan: models are looked at once, and media together."""
+
+    def __init__(self, project: Project, ledger: Ledger, media: Sequence[Path] = ()) -> None:
+        """Look at media.
+
+        Args:
+            project: As for `Facts`.
+            ledger: As for `Facts`.
+            media: All that the plan may ask for.
+        """
+        super().__init__(project, ledger)
+        self._known = dict(ledger.known_digests(media))
+        self._models: dict[str, str] = {}
+
+    def _media(self, path: Path) -> str:
+        found = self._known.get(path)
+        if found is None:
+            found = self._known[path] = super()._media(path)
+        return found
+
+    def _text_encoder(self) -> str:
+        if "" not in self._models:
+            self._models[""] = super()._text_encoder()
+        return self._models[""]
+
+    def _component(self, name: str) -> str:
+        if name not in self._models:
+            self._models[name] = super()._component(name)
+        return self._models[name]

@@ -63,6 +63,8 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[str, ..
 
     The result is empty if and only if the two agree.
     """
+    if old == new:
+        return ()  # nearly always
     reasons = []
     for name in sorted(old.keys() | new.keys()):
         if name in _EXPLAINS or old.get(name) == new.get(name) or new.get(name) == UNKNOWN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,34 @@ class Ledger:
         self.database.write(
             "INSERT OR REPLACE INTO media VALUES (?,?,?,?,?)",
             (self.database.key(path), now.size, now.mtime_ns, reader, taken),
+            durable=False,  # it can be taken again
         )
         return taken, False
+
+    def known_probes(self, paths: Sequence[Path], reader: int) -> Iterator[tuple[Path, bytes]]:
+        """Yield the kept probes of those files that have not changed since."""
+        yield from self._known("probe", "media", "reader", reader, paths)
+
+    def known_digests(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Yield the kept digests of those files that have not changed since."""
+        yield from self._known("digest", "digests", "part", "", paths)
+
+    def _known(
+        self, what: str, table: str, column: str, wanted: object, paths: Sequence[Path]
+    ) -> Iterator[tuple[Path, Any]]:
+        """Ask for many files at once, and hold each against size and time of what is known."""
+        for start in range(0, len(paths), _TOGETHER):
+            keys = {self.database.key(path): path for path in paths[start : start + _TOGETHER]}
+            rows = self.database.all(
+                f"SELECT path, size, mtime_ns, {what} FROM {table} "  # noqa: S608
+                f"WHERE {column}=? AND path IN ({','.join('?' * len(keys))})",
+                (wanted, *keys),
+            )
+            for key, size, mtime_ns, value in rows:
+                with contextlib.suppress(OSError):
+                    found = keys[key].stat()
+                    if (found.st_size, found.st_mtime_ns) == (size, mtime_ns):
+                        yield keys[key], value
 
     def digest(self, path: Path, part: str = "", take: Callable[[], str] | None = None) -> str:
         """Return the digest of a file, a part of it or a folder, reading only what changed.
@@ -104,6 +130,7 @@ class Ledger:
         self.database.write(
             "INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)",
             (self.database.key(path), part, now.size, now.mtime_ns, digest),
+            durable=False,
         )
         return digest
 
@@ -114,6 +141,11 @@ class Ledger:
             (self.database.key(folder),),
         )
         return {row[-1]: _to_record(row) for row in rows}
+
+    def has_outputs(self, folder: Path) -> bool:
+        """Whether anything was ever made in a stage's folder."""
+        key = self.database.key(folder)
+        return self.database.one("SELECT 1 FROM outputs WHERE folder=? LIMIT 1", (key,)) is not None
 
     def output(self, folder: Path, path: str) -> OutputRecord | None:
         """Return the record of one output, or None."""
@@ -141,13 +173,16 @@ class Ledger:
         )
 
 
+# Files that one query asks for: SQLite takes no more than 32,766 values.
+_TOGETHER = 1000
 _RECORD = "facts, size, mtime_ns, aside, adopted, seconds, detail"
+_FACTS = msgspec.json.Decoder(dict[str, str])
 
 
 def _to_record(row: tuple[Any, ...]) -> OutputRecord:
     facts, size, mtime_ns, aside, adopted, seconds, detail = row[:7]
     return OutputRecord(
-        fingerprint=Fingerprint(msgspec.json.decode(facts, type=dict[str, str])),
+        fingerprint=Fingerprint(_FACTS.decode(facts)),
         identity=FileIdentity(size=size, mtime_ns=mtime_ns),
         aside=aside,
         adopted=bool(adopted),

@@ -26,6 +26,8 @@ _GIB = 1 << 30
 def output_path(stage: Stage, clip: ClipPlan) -> str:
     """Return where a clip's output lies inside the stage's folder."""
     suffix = stage.suffix
+    if suffix == clip.clip.output.suffix:
+        return str(clip.clip.output)
     bucket = clip.kept.bucket if clip.kept is not None else None
     if suffix == ".mp4" and bucket is not None and bucket.frames == 1:
         suffix = ".png"

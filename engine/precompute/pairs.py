@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.errors import MediaError
-from engine.media.probe import Probe
+from engine.media.probe_types import Probe
 from engine.project import Project
 from engine.text import plural
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,17 +22,17 @@ from engine.dataset.manifest import Manifest, load_manifest
 from engine.errors import UsageError
 from engine.identity import FileIdentity, stat_identity
 from engine.models.checkpoint import Checkpoint
-from engine.precompute.facts import Facts, component_path, is_set
+from engine.precompute.facts import Facts, PlanFacts, component_path, is_set
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger
 from engine.precompute.make_steps import make_step, output_path
+from engine.precompute.outline import outline
 from engine.precompute.plan_types import Orphan, Plan, PlanItem, Status
 from engine.precompute.status import Ask, Judge
 from engine.precompute.steps import AnyStep
 from engine.precompute.survey import (
     ClipPlan,
     Progress,
-    outline,
     probe_files,
     survey,
     unused_choices,
@@ -74,7 +76,6 @@ class Planner:
         self.folders = folders
         self.ledger = ledger
         self.facts = Facts(project, ledger)
-        self._judge = Judge(project, folders, self.facts)
 
     def make(
         self,
@@ -93,19 +94,26 @@ class Planner:
         Raises:
             LtxError: The dataset file, a bucket or a model path is unusable as a whole.
         """
+        with _collected_later():
+            return self._make(stages, ask, progress)
+
+    def _make(self, stages: Sequence[Stage], ask: Ask, progress: Progress | None) -> Job:
         manifest = load_manifest(self.project.dataset_path)
         columns = self.columns(manifest)
         clip_set = load_clips(manifest, columns, on_collision=self.project.dataset.on_collision)
+        refused = self._refused(clip_set, manifest, columns, stages)
+        del manifest  # a third of what the plan of a large dataset takes
         stats = {path: _stat(path) for clip in clip_set.clips for path in _files(clip)}
         clips = self._survey(clip_set, stages, progress)
-        items = [*self._refused(clip_set, manifest, columns, stages)]
+        judge = self._judge(stats if _needs_media(stages) else ())
+        items = refused
         for stage in stages:
-            items += self._items(stage, clips, ask)
+            items += self._items(stage, clips, ask, judge)
         wanted = {
             stage: {item.output for item in items if item.stage is stage and _has_output(item)}
             for stage in stages
         }
-        orphans = self._orphans(wanted, items)
+        orphans = self._orphans(wanted, items, judge)
         if unknown := sorted(ask.only - {item.clip for item in items}):
             raise UsageError(
                 f"there is no clip {unknown[0]!r}",
@@ -119,10 +127,14 @@ class Planner:
             orphans=tuple(orphans),
             clips=tuple(outline(clip) for clip in clips),
             buckets=self._coverage(clips),
-            warnings=(*unused_columns(columns), *self._warnings(clip_set, clips, stages)),
+            warnings=(*unused_columns(columns), *self._warnings(clip_set, clips, stages, judge)),
         )
         by_row = {clip.clip.row: clip for clip in clips}
         return Job(plan=plan, clips=by_row, work=self._work(plan, by_row), stats=stats)
+
+    def _judge(self, media: Iterable[Path]) -> Judge:
+        facts = PlanFacts(self.project, self.ledger, tuple(media))
+        return Judge(self.project, self.folders, facts)
 
     def columns(self, manifest: Manifest) -> ColumnMap:
         """Return which column holds what; raises as `resolve_columns`."""
@@ -172,7 +184,7 @@ class Planner:
     def _survey(
         self, clip_set: ClipSet, stages: Sequence[Stage], progress: Progress | None
     ) -> list[ClipPlan]:
-        if all(stage is Stage.CONDITIONS for stage in stages):
+        if not _needs_media(stages):
             # Text alone needs no media: it may be encoded on a machine that has none.
             return [ClipPlan(clip=clip) for clip in clip_set.clips]
         buckets = self.buckets()
@@ -209,12 +221,14 @@ class Planner:
             ]
         return items
 
-    def _items(self, stage: Stage, clips: Sequence[ClipPlan], ask: Ask) -> list[PlanItem]:
+    def _items(
+        self, stage: Stage, clips: Sequence[ClipPlan], ask: Ask, judge: Judge
+    ) -> list[PlanItem]:
         records = self.ledger.outputs(self.folders[stage])
         items = []
         for clip in clips:
             output = output_path(stage, clip)
-            status, reasons, remedy = self._judge.status(
+            status, reasons, remedy = judge.status(
                 stage,
                 clip,
                 output,
@@ -234,7 +248,9 @@ class Planner:
             )
         return items
 
-    def _orphans(self, wanted: Mapping[Stage, set[str]], items: Sequence[PlanItem]) -> list[Orphan]:
+    def _orphans(
+        self, wanted: Mapping[Stage, set[str]], items: Sequence[PlanItem], judge: Judge
+    ) -> list[Orphan]:
         """Find the files that a trainer would glob and that no clip accounts for."""
         reasons = {
             (item.stage, item.output): f"its clip is {item.status}: {item.reasons[0]}"
@@ -247,9 +263,9 @@ class Planner:
             # A folder that the user named may hold other things: only ours are moved out of it.
             own = folder == self.project.output_dir / stage.value
             ours = self.ledger.outputs(folder).keys() if not own else set()
-            for path in sorted(folder.rglob(f"*{stage.suffix}")):
-                name = path.relative_to(folder).as_posix()
-                if name in outputs or not path.is_file() or path.name.startswith("."):
+            others = [name for name in judge.present(stage) if name not in outputs]
+            for name in sorted(others, key=lambda name: name.split("/")):
+                if name.rpartition("/")[2].startswith("."):
                     continue
                 if not own and stored(name) not in ours:
                     continue
@@ -266,7 +282,11 @@ class Planner:
         return {name: counts[name] for name in [*asked, *own]}
 
     def _warnings(
-        self, clip_set: ClipSet, clips: Sequence[ClipPlan], stages: Sequence[Stage]
+        self,
+        clip_set: ClipSet,
+        clips: Sequence[ClipPlan],
+        stages: Sequence[Stage],
+        judge: Judge,
     ) -> list[str]:
         warnings = [
             problem.message if problem.row is None else f"row {problem.row + 1}: {problem.message}"
@@ -279,7 +299,7 @@ class Planner:
             warnings.append(f"{len(used)} buckets are in use: the trainer's batch size must be 1")
         if Stage.AUDIO_LATENTS in stages and self.project.audio.silent == "skip":
             silent = sum(
-                clip.kept is not None and self._judge.is_silent(Stage.AUDIO_LATENTS, clip)
+                clip.kept is not None and judge.is_silent(Stage.AUDIO_LATENTS, clip)
                 for clip in clips
             )
             if silent:
@@ -287,16 +307,18 @@ class Planner:
                     f"{plural(silent, 'clip has', 'clips have')} no sound: training on sound "
                     'and picture will drop them (audio.silent = "silence" keeps them)'
                 )
-        return warnings + self._unrequested(clips, stages)
+        return warnings + self._unrequested(clips, stages, judge)
 
-    def _unrequested(self, clips: Sequence[ClipPlan], stages: Sequence[Stage]) -> list[str]:
+    def _unrequested(
+        self, clips: Sequence[ClipPlan], stages: Sequence[Stage], judge: Judge
+    ) -> list[str]:
         """Warn of outputs in other stages' folders that a trainer may still read."""
         warnings = []
         for stage in Stage:
             if stage in stages or stage.is_decode or not self.ledger.outputs(self.folders[stage]):
                 continue
             known = [c for c in clips if stage is Stage.CONDITIONS or _can_have(stage, c)]
-            items = self._items(stage, known, Ask())
+            items = self._items(stage, known, Ask(), judge)
             stale = sum(item.status is Status.STALE for item in items)
             if stale:
                 warnings.append(
@@ -316,6 +338,26 @@ class Planner:
                 step = make_step(number, item.stage, clip, self.project, self.folders)
                 work[item.stage].append((item, step))
         return work
+
+
+@contextlib.contextmanager
+def _collected_later() -> Iterator[None]:
+    """Leave cycles alone meanwhile.
+
+    A plan makes objects by the million and keeps them all: looking through them again and again
+    for what is not there takes a quarter of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _needs_media(stages: Sequence[Stage]) -> bool:
+    return any(stage is not Stage.CONDITIONS for stage in stages)
 
 
 def _files(clip: Clip) -> list[Path]:

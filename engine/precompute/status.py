@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from engine.identity import stat_identity
 from engine.precompute.facts import Facts
 from engine.precompute.fingerprint import differences
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import OutputRecord
+from engine.precompute.output_folder import OutputFolder
 from engine.precompute.plan_types import Status
 from engine.precompute.survey import ClipPlan
 from engine.project import Project
@@ -45,13 +45,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge:
-    """Judges the outputs of one project."""
+    """Judges the outputs of one project for one plan, as they are when it first looks."""
 
     def __init__(self, project: Project, folders: Mapping[Stage, Path], facts: Facts) -> None:
         """Keep what outputs are judged by."""
         self.project = project
         self.folders = folders
         self.facts = facts
+        self._seen: dict[Stage, OutputFolder] = {}
 
     def status(
         self,
@@ -77,8 +78,8 @@ class Judge:
             return Status.SKIPPED, ("a sound without a picture",), ""
         if self.is_silent(stage, clip):
             return _silent(clip)
-        path = self.folders[stage] / output
-        present = path.is_file()
+        found = self._folder(stage).look(output)
+        present = found is not None
         if again:
             return (Status.STALE, ("asked for again",), "") if present else _MISSING
         if record is None:
@@ -87,12 +88,21 @@ class Judge:
             present = Path(record.aside).is_file()
             whole = present and not self._differences(stage, clip, record)
             return (Status.ASIDE, ("made before, and set aside",), "") if whole else _MISSING
-        if not present:
+        if found is None:
             return _MISSING
-        if not stat_identity(path).same_stat(record.identity):
+        if not found.same_stat(record.identity):
             return Status.STALE, ("the output was changed after it was written",), ""
         reasons = self._differences(stage, clip, record)
         return (Status.STALE, reasons, "") if reasons else (Status.FRESH, (), "")
+
+    def present(self, stage: Stage) -> Iterator[str]:
+        """Yield the paths of all files in a stage's folder that look like outputs."""
+        return iter(self._folder(stage))
+
+    def _folder(self, stage: Stage) -> OutputFolder:
+        if stage not in self._seen:
+            self._seen[stage] = OutputFolder(self.folders[stage], stage.suffix)
+        return self._seen[stage]
 
     def _differences(self, stage: Stage, clip: ClipPlan, record: OutputRecord) -> tuple[str, ...]:
         try:

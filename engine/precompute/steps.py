@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from engine.dataset.windows import WHOLE, Span
-from engine.media.probe import Probe
+from engine.media.probe_types import Probe
 from engine.precompute.layout import CAPTIONS, Stage
 
 

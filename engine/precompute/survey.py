@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,11 +16,10 @@ from engine.buckets import Bucket, choose, parse_bucket, parse_buckets
 from engine.dataset.clips import Clip
 from engine.dataset.windows import END_COLUMN, START_COLUMN, WHOLE, Span
 from engine.errors import LtxError, MediaError, UsageError
-from engine.media.probe import PROBE_VERSION, Probe, probe
+from engine.media.probe_types import PROBE_VERSION, Probe
 from engine.media.selection import effective_fps, exact_rate, in_order, selection_count
 from engine.precompute.ledger import Ledger
 from engine.precompute.pairs import check_reference, pair_notes
-from engine.precompute.plan_types import ClipOutline
 from engine.precompute.steps import Window
 from engine.project import Project
 from engine.settings import AudioSection
@@ -28,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 # Seconds: lengths come as floats.
 _SLACK = Fraction(1, 1_000_000)
+_PROBES = msgspec.json.Decoder(Probe)
 _TAKE_OUT = "take its line out of [clips]"
 
 
@@ -102,31 +104,50 @@ class ClipPlan(msgspec.Struct, frozen=True, kw_only=True):
 def probe_files(
     paths: Sequence[Path], ledger: Ledger, progress: Progress | None = None
 ) -> dict[Path, Probe | LtxError]:
-    """Probe files in threads, through the ledger's cache; an unreadable file gives its error.
+    """Probe files in threads, but for those that the ledger knows; one unreadable gives its error.
 
     What `progress` raises ends the probing and is passed on.
     """
     unique = list(dict.fromkeys(paths))
     found: dict[Path, Probe | LtxError] = {}
-    with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
-        futures = {pool.submit(_probe_one, path, ledger): path for path in unique}
+    for path, data in ledger.known_probes(unique, PROBE_VERSION):
+        with contextlib.suppress(msgspec.DecodeError):  # then it is probed again
+            found[path] = _probe_of(data)
+    if progress is not None and found:
+        progress(len(found), len(unique))
+    left = [path for path in unique if path not in found]
+    if not left:
+        return found
+    cores = os.cpu_count() or 1
+    alone = len(left) < cores
+    with ThreadPoolExecutor(min(16, 2 * cores)) as pool:
+        futures = {pool.submit(_probe_one, path, ledger, threads=alone): path for path in left}
         try:
-            for done, future in enumerate(as_completed(futures), start=1):
+            for future in as_completed(futures):
                 found[futures[future]] = future.result()
                 if progress is not None:
-                    progress(done, len(unique))
+                    progress(len(found), len(unique))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     return found
 
 
-def _probe_one(path: Path, ledger: Ledger) -> Probe | LtxError:
+# Clips of one origin are often alike in all that a probe says.
+@functools.lru_cache(4096)
+def _probe_of(data: bytes) -> Probe:
+    return _PROBES.decode(data)
+
+
+def _probe_one(path: Path, ledger: Ledger, *, threads: bool) -> Probe | LtxError:
+    # A plan of files that are known does without FFmpeg.
+    from engine.media.probe import probe
+
     try:
         data, _ = ledger.probe_bytes(
-            path, PROBE_VERSION, lambda file: msgspec.json.encode(probe(file))
+            path, PROBE_VERSION, lambda file: msgspec.json.encode(probe(file, threads=threads))
         )
-        return msgspec.json.decode(data, type=Probe)
+        return _probe_of(data)
     except LtxError as error:
         return error
     except OSError as error:
@@ -370,25 +391,3 @@ def _plan_reference(
         ),
     )
     return reference, tuple(note.text for note in pair_notes(found, kept.probe))
-
-
-def outline(plan: ClipPlan) -> ClipOutline:
-    """Return what there is to show of a clip."""
-    probe, kept = plan.probe, plan.kept
-    return ClipOutline(
-        row=plan.clip.row,
-        clip=plan.clip.name,
-        media=str(plan.clip.media),
-        size=(probe.width, probe.height) if probe else (0, 0),
-        frames=probe.frames if probe else 0,
-        fps=float(kept.window.rate) if kept else 0.0,
-        duration=probe.duration if probe else 0.0,
-        audio=kept is not None and kept.audio is not None,
-        bucket=str(kept.bucket) if kept and kept.bucket else "",
-        kept=(
-            (kept.window.start, kept.window.start + float(kept.window.duration))
-            if kept
-            else (0.0, 0.0)
-        ),
-        warnings=plan.warnings,
-    )

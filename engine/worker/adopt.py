@@ -18,9 +18,9 @@ from engine.precompute.plan import Job, Planner
 from engine.precompute.plan_types import PlanItem
 from engine.precompute.status import UNADOPTED
 from engine.precompute.steps import AnyStep
-from engine.worker.lane import Outcome
 from engine.worker.messages import StepDone, Work
 from engine.worker.pool import Pool
+from engine.worker.stage_work import Outcome
 from engine.worker.tell import to_event, to_notice
 
 _REMEDY = "a run encodes it again"

@@ -16,6 +16,7 @@ from engine.captioners.check import at_once, check_captioner, model_of
 from engine.captioners.keys import NETWORK
 from engine.database import Database
 from engine.dataset.caption_db import digest
+from engine.dataset.caption_marks import KnownCaptions
 from engine.dataset.caption_store import open_store
 from engine.dataset.to_caption import Choice, ToCaption, Wanted, choose
 from engine.events import (
@@ -37,11 +38,11 @@ from engine.text import visible
 from engine.worker.caption_answers import Answers, Arrived
 from engine.worker.caption_steps import CaptionSteps
 from engine.worker.journal import Journal
-from engine.worker.lane import Outcome
 from engine.worker.messages import StepDone, StepDropped, StepFailed, StepStarted, Work
 from engine.worker.pool import Pool
 from engine.worker.process import ENCODER, Program
 from engine.worker.spec import JobSpec, JobState
+from engine.worker.stage_work import Outcome
 from engine.worker.tell import to_event, to_notice
 
 _NETWORK = "network"
@@ -82,7 +83,8 @@ def choose_clips(spec: JobSpec, made_folders: Sequence[Path] = ()) -> Choice:
         made_folders: Folders of clips that earlier jobs made.
 
     Raises:
-        LtxError: The folder is not there or is empty, or the dataset cannot be read.
+        LtxError: The folder is not there or is empty, or the dataset cannot be read; or what a
+            person wrote is to be kept, and nobody knows what that is.
     """
     project = spec.project
     store = open_store(
@@ -96,6 +98,7 @@ def choose_clips(spec: JobSpec, made_folders: Sequence[Path] = ()) -> Choice:
         extensions=spec.extensions,
         recursive=spec.recursive,
         override=spec.overwrite,
+        kept=KnownCaptions(project.state_dir) if spec.keep_edited else None,
         only=frozenset(spec.only),
         reference_column=project.dataset.reference_column,
         left_out=(project.output_dir, *made_folders),

@@ -19,9 +19,9 @@ from engine.precompute.make_steps import make_setup
 from engine.precompute.steps import AnyStep, DecodeStep
 from engine.project import Project
 from engine.text import visible
-from engine.worker.lane import Outcome
 from engine.worker.messages import Work
 from engine.worker.pool import Pool
+from engine.worker.stage_work import Outcome
 from engine.worker.tell import to_event, to_notice
 
 

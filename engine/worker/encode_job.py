@@ -28,11 +28,11 @@ from engine.precompute.plan_types import PlanItem, Status
 from engine.precompute.steps import StageSetup
 from engine.text import listed, plural
 from engine.worker.journal import History, StepKey
-from engine.worker.lane import Outcome
 from engine.worker.messages import StepDone, StepDropped, StepFailed, Work
 from engine.worker.order import in_order, summary, to_counts
 from engine.worker.pool import Pool
 from engine.worker.record import Recorder
+from engine.worker.stage_work import Died, Outcome
 from engine.worker.tell import to_event, to_notice
 
 _AGAIN = "run again"
@@ -65,12 +65,15 @@ class EncodeJob:
         self._whole: set[tuple[Stage, int]] = set()
         self._done = len(history.done)
         self._moved = 0
+        # An encoder that died, or was lost with its machine, may have left half a file.
+        self._has_died = False
 
     async def run(self, job: Job) -> AsyncGenerator[AnyEvent]:
         """Do what the plan says, and tell of it.
 
         Raises:
-            EnvironmentFaultError: The disk is full, a model is unusable, or encoders do not start.
+            EnvironmentFaultError: The disk is full, a model is unusable, encoders do not start, or
+                the machines that they are to run on do not see the same files.
             ProjectError: A model that a stage needs is not set.
         """
         began = time.monotonic()
@@ -79,6 +82,8 @@ class EncodeJob:
         # Every setup is made first: a missing model is told before anything is moved or encoded.
         busy = [stage for stage in plan.stages if job.work[stage]]
         setups = {stage: make_setup(stage, self._planner.project) for stage in busy}
+        for stage, setup in setups.items():
+            await self._pool.check(setup, [step for _, step in job.work[stage]])
         yield JobStarted(stages=to_counts(job, self._history))
         for event in await asyncio.to_thread(self._clear, job):
             yield event
@@ -150,6 +155,7 @@ class EncodeJob:
         async for outcome in outcomes:
             if not isinstance(outcome, Outcome):
                 await self._recorder.news(outcome)
+                self._has_died |= isinstance(outcome, Died)
                 yield to_notice(outcome)
                 continue
             item = items.get(outcome.step.id) if outcome.step is not None else None
@@ -229,6 +235,8 @@ class EncodeJob:
     def _settle(self, job: Job) -> list[AnyEvent]:
         """Keep half clips from the trainer, and give it back those that are whole again."""
         events: list[AnyEvent] = []
+        for stage in job.plan.stages if self._has_died else ():
+            remove_partial_files(self._planner.folders[stage])
         blocked = {item.row for item in job.plan.blocked}
         for row in sorted(self._broken | blocked):
             clip = job.clips.get(row)

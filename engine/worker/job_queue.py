@@ -12,6 +12,7 @@ import msgspec
 
 from engine.errors import EnvironmentFaultError, LtxError, UsageError
 from engine.events import JobDone, Standing
+from engine.memory.monitor import NodeMemory
 from engine.precompute.ledger import BusyError, Ledger, run_lock
 from engine.progress import Progress
 from engine.worker.hub import Hub
@@ -73,6 +74,11 @@ class JobQueue:
     def pids(self) -> tuple[int, ...]:
         """The encoders' process numbers."""
         return self._run.pids if self._run is not None else ()
+
+    @property
+    def nodes(self) -> tuple[NodeMemory, ...]:
+        """The memory of other machines that the active job runs on."""
+        return self._run.nodes if self._run is not None else ()
 
     @property
     def is_idle(self) -> bool:

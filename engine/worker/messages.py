@@ -11,7 +11,7 @@ import msgspec
 from engine.memory.peaks import Peak
 from engine.precompute.steps import AnySetup, AnyStep
 
-VERSION = 3
+VERSION = 4
 
 
 class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type"):
@@ -35,12 +35,18 @@ class Work(msgspec.Struct, frozen=True, tag="work", tag_field="type"):
             again as well and compare the tensors.
         lower: Begin this many rungs lower than the guard would, since an encoder died on it.
         alone: Do it at once and by itself, without waiting for others to share a batch with.
+        batch: Which steps share one: those of the same number. What shares a batch is settled
+            before anything is given out, so that a result does not depend on who is how fast:
+            numbers are rounded otherwise in another batch.
+        together: How many steps share it now; 0 for as many as come, up to the stage's own number.
     """
 
     step: AnyStep
     check: str = ""
     lower: int = 0
     alone: bool = False
+    batch: int = 0
+    together: int = 0
 
 
 class CloseStage(msgspec.Struct, frozen=True, tag="close-stage", tag_field="type"):

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ from engine.worker.logs import EncoderLog
 from engine.worker.messages import VERSION, Answer, Beat, Device, Hello, Request
 
 # Longer than any answer; asyncio's own limit would be 64 KiB.
-_LINE_LIMIT = 1 << 24
+LINE_LIMIT = 1 << 24
 _LOG_LINES = 12
 # An encoder that beats, but whose work has not moved on for so many times its patience, hangs too.
 _STILL = 12
@@ -60,23 +60,71 @@ class EncoderDiedError(Exception):
     """The process ended by itself, or hung; the text says how, with the last line of its log."""
 
 
+class EncoderLostError(EncoderDiedError):
+    """The machine that the process ran on was lost; the text says which, and why."""
+
+
+class Input(Protocol):
+    """What a process reads."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send some."""
+
+    async def drain(self) -> None:
+        """Wait until there is room for more."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Process(Protocol):
+    """A process that was started here, or on another machine; `asyncio`'s own is one."""
+
+    async def wait(self) -> int:
+        """Wait for its end; return its status, negative for a signal.
+
+        Raises:
+            EncoderLostError: Its machine was lost.
+        """
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Pipes(msgspec.Struct, frozen=True):
+    """What goes into a process, and what comes out of it."""
+
+    stdin: Input
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
+
+
 class EncoderProcess:
-    """One exec'd `engine.worker.encoder`, in a session of its own.
+    """An encoder, in a process of its own.
 
     Attributes:
         gpus: What torch sees, as the process told.
         beat: Its last sign of life.
+        pid: Its number; None where it is on another machine.
+        place: Where that machine is and what it works with, such as "node2/cuda:3"; empty here.
+        device: What the process itself calls that, such as "cuda:0"; empty for what the lane says.
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, log_path: Path, patience: float
+        self,
+        process: Process,
+        pipes: Pipes,
+        log_path: Path,
+        patience: float,
+        *,
+        pid: int | None = None,
+        place: str = "",
+        device: str = "",
     ) -> None:
-        """Wrap a started process; use `start`."""
+        """Wrap a started process; use `start` or `greet`."""
         self._process = process
-        # All three are pipes: see `start`.
-        self._stdin = cast("asyncio.StreamWriter", process.stdin)
-        self._stdout = cast("asyncio.StreamReader", process.stdout)
-        self._stderr = cast("asyncio.StreamReader", process.stderr)
+        self._stdin, self._stdout, self._stderr = pipes.stdin, pipes.stdout, pipes.stderr
+        self.pid, self.place, self.device = pid, place, device
         self._log_path = log_path
         self._patience = patience
         self._decoder = msgspec.json.Decoder(Answer)
@@ -110,7 +158,7 @@ class EncoderProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                limit=_LINE_LIMIT,
+                limit=LINE_LIMIT,
                 env=program.environment,
                 start_new_session=True,
             )
@@ -119,25 +167,35 @@ class EncoderProcess:
                 f"the encoder process cannot be started: {error.strerror}",
                 remedy="free memory or processes on this machine, then go on",
             ) from error
-        encoder = cls(process, log_path, patience)
+        # All three are pipes, as asked for above.
+        pipes = Pipes(
+            cast("asyncio.StreamWriter", process.stdin),
+            cast("asyncio.StreamReader", process.stdout),
+            cast("asyncio.StreamReader", process.stderr),
+        )
+        encoder = cls(process, pipes, log_path, patience, pid=process.pid)
+        await encoder.greet()
+        return encoder
+
+    async def greet(self) -> None:
+        """Wait until it answers; it is ended where that fails.
+
+        Raises:
+            EncoderDiedError: It does not come up.
+            EnvironmentFaultError: It is of another version.
+        """
         try:
-            hello = await encoder.receive()
+            hello = await self.receive()
         except BaseException:
-            await encoder.kill()
+            await self.kill()
             raise
         if not isinstance(hello, Hello) or hello.version != VERSION:
-            await encoder.kill()
+            await self.kill()
             raise EnvironmentFaultError(
                 "the encoder process is of another version of ltx-tui",
                 remedy="install ltx-tui again, then rerun",
             )
-        encoder.gpus = hello.gpus
-        return encoder
-
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
+        self.gpus = hello.gpus
 
     async def send(self, request: Request) -> None:
         """Send a request; a process that is gone is noticed by the next `receive`."""
@@ -203,11 +261,14 @@ class EncoderProcess:
             await asyncio.wait_for(self._process.wait(), timeout=10)
         except TimeoutError:
             await self.kill()
+        except EncoderLostError:
+            pass  # it is gone with its machine
         await self._logging
 
     async def kill(self) -> None:
         """End it at once; whatever it was writing stays invisible."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        with contextlib.suppress(EncoderLostError):
+            await self._process.wait()
         await self._logging

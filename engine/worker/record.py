@@ -11,13 +11,13 @@ from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import PlanItem
 from engine.worker.journal import Journal, SentStep, StepKey
-from engine.worker.lane import Died, LeftOut, Outcome
 from engine.worker.messages import (
     StepDone,
     StepDropped,
     StepFailed,
     StepStarted,
 )
+from engine.worker.stage_work import Died, News, Outcome
 
 
 class Recorder:
@@ -75,7 +75,7 @@ class Recorder:
                 peak=answer.peak,
             )
 
-    async def news(self, news: Died | LeftOut) -> None:
+    async def news(self, news: News) -> None:
         """Write down that an encoder died on some steps."""
         if isinstance(news, Died):
             for number in news.steps:

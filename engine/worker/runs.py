@@ -11,16 +11,17 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.events import AnyEvent, JobDone, Scanning
 from engine.identity import FileIdentity, stat_identity
+from engine.memory.monitor import NodeMemory
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage, stage_folders
 from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.plan import Job, Planner
 from engine.precompute.status import Ask
 from engine.worker.adopt import AdoptJob
-from engine.worker.caption_job import CaptionJob, place
+from engine.worker.cluster import make_cluster
 from engine.worker.decode_folder import DecodeFolders
 from engine.worker.encode_job import EncodeJob
-from engine.worker.journal import Journal, SentStep
+from engine.worker.journal import History, Journal, SentStep
 from engine.worker.pool import Pool
 from engine.worker.process import ENCODER
 from engine.worker.record import Recorder
@@ -53,16 +54,27 @@ class JobRun:
         project = spec.project
         self._folders = stage_folders(project.output_dir, spec.folders)
         self._keys = dict(keys or {})
-        device, program = (
-            place(project, self._keys) if spec.kind == "caption" else (project.run.device, ENCODER)
-        )
-        self._pool = Pool(project.state_dir / "logs", device, project.run.patience, program)
+        device, program = project.run.device, ENCODER
+        if spec.kind == "caption":
+            # What only captions need would double the time that a worker takes to start.
+            from engine.worker.caption_job import place
+
+            device, program = place(project, self._keys)
+        # A service elsewhere is asked from here; only encoders go to other machines.
+        cluster = make_cluster(project) if program is ENCODER else None
+        logs = project.state_dir / "logs"
+        self._pool = Pool(logs, device, project.run.patience, program, cluster)
         self._planning: _Planning | None = None
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The encoders' process numbers."""
         return self._pool.pids
+
+    @property
+    def nodes(self) -> tuple[NodeMemory, ...]:
+        """The memory of other machines that it runs on."""
+        return self._pool.nodes
 
     async def cancel(self) -> None:
         """Stop at the next safe point; a second call ends the encoders at once."""
@@ -100,6 +112,8 @@ class JobRun:
             spare=frozenset((key.stage, key.output) for key in history.done),
             only=frozenset(self._spec.only),
         )
+        if self._is_sure_of_work(history):
+            self._pool.warm()
         planning = self._planning = _Planning(planner, self._spec.stages, ask)
         async for event in planning.events():
             yield event
@@ -111,6 +125,12 @@ class JobRun:
         async with contextlib.aclosing(job.run(planning.job)) as events:
             async for event in events:
                 yield event
+
+    def _is_sure_of_work(self, history: History) -> bool:
+        """Whether there is something to encode, as far as that can be told without a plan."""
+        if self._spec.overwrite or history.sent:
+            return True
+        return not all(self._ledger.has_outputs(self._folders[one]) for one in self._spec.stages)
 
     async def _adopt(self) -> AsyncGenerator[AnyEvent]:
         planner = Planner(self._spec.project, self._folders, self._ledger)
@@ -136,6 +156,8 @@ class JobRun:
                 yield event
 
     async def _caption(self) -> AsyncGenerator[AnyEvent]:
+        from engine.worker.caption_job import CaptionJob
+
         job = CaptionJob(self._spec, self._number, self._ledger.database, self._pool, self._keys)
         async with contextlib.aclosing(job.run()) as events:
             async for event in events:

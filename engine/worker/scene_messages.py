@@ -85,11 +85,13 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, tag="scores", tag_field=
     Attributes:
         row: The place of the first of these among all frames that are looked at.
         values: float32 in the machine's order; NaN where a frame has none.
+        changes: Of the adaptive detector, the content scores of the same frames, in the same way.
     """
 
     video: int
     row: int
     values: bytes
+    changes: bytes = b""
 
 
 class Scenes(msgspec.Struct, frozen=True, kw_only=True, tag="scenes", tag_field="tell"):

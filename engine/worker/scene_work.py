@@ -156,7 +156,10 @@ class SceneWork:
         values = values[: max(0, len(values) - late)]
         if len(values):
             row, self._scored = self._scored, self._scored + len(values)
-            self._tell(Scores(video=self._video.id, row=row, values=values.tobytes()))
+            changes = watch.changes(row)[: len(values)].tobytes()
+            self._tell(
+                Scores(video=self._video.id, row=row, values=values.tobytes(), changes=changes)
+            )
 
     def _is_time(self) -> bool:
         now = time.monotonic()

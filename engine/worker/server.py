@@ -141,13 +141,17 @@ class Worker:
         )
 
     async def _sample(self) -> MemorySample:
-        return await asyncio.to_thread(self._monitor.sample)
+        return self._with_nodes(await asyncio.to_thread(self._monitor.sample))
+
+    def _with_nodes(self, sample: MemorySample) -> MemorySample:
+        nodes = self._queue.nodes
+        return msgspec.structs.replace(sample, nodes=nodes) if nodes else sample
 
     async def _watch_memory(self) -> None:
         """Tell the memory to whoever watches; nobody watches, nothing is read."""
         async for sample in self._monitor.watch(_LOOK):
-            self._memory = sample
-            self._hub.publish(Telemetry(memory=sample))
+            self._memory = self._with_nodes(sample)
+            self._hub.publish(Telemetry(memory=self._memory))
             while not self._hub.watched:  # noqa: ASYNC110 - a look now and then is enough
                 await asyncio.sleep(_LOOK)
 

@@ -54,6 +54,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
         stages: In the order in which they run.
         folders: Where stages write that do not write under the project's output folder.
         overwrite: Encode fresh outputs too; caption clips that have a caption.
+        keep_edited: `caption`: with `overwrite`, leave alone what a person typed or reviewed.
         only: Names of the clips to do; empty for all.
         sample: `adopt`: outputs a stage that are encoded again and compared.
         latents: `decode`: the folder of video latents.
@@ -69,6 +70,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...] = ()
     folders: dict[Stage, Path] = {}
     overwrite: bool = False
+    keep_edited: bool = False
     only: tuple[str, ...] = ()
     sample: int = 4
     latents: Path | None = None

@@ -137,9 +137,11 @@ class StageLoop:
             return 0
         if waiting[0].work.alone:
             return 1
+        first = waiting[0].work
+        batch = first.together or batch
         count = 0
         for entry in waiting:
-            if count == batch or entry.work.alone:
+            if count == batch or entry.work.alone or entry.work.batch != first.batch:
                 return count
             count += 1
         return count if closing or count == batch else 0

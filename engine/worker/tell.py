@@ -13,7 +13,6 @@ from engine.events import (
     StageStarted,
 )
 from engine.precompute.steps import AnyStep
-from engine.worker.lane import Died, News, Outcome
 from engine.worker.messages import (
     Guarded,
     Loading,
@@ -22,6 +21,7 @@ from engine.worker.messages import (
     StepFailed,
     StepStarted,
 )
+from engine.worker.stage_work import Died, News, NodeNews, Outcome
 
 
 def to_event(stage: str, outcome: Outcome, total: int) -> AnyEvent | None:
@@ -34,12 +34,21 @@ def to_event(stage: str, outcome: Outcome, total: int) -> AnyEvent | None:
     """
     answer = outcome.answer
     if isinstance(answer, Loading):
-        return ModelLoading(stage=stage, model=answer.model, device=answer.device)
+        device = _placed(answer.device, outcome.device)
+        return ModelLoading(stage=stage, model=answer.model, device=device)
     if isinstance(answer, StageOpened):
         return StageStarted(stage=stage, total=total, load_seconds=answer.seconds)
     if isinstance(answer, Guarded):
         return _guard(stage, answer, outcome)
     return _of_step(stage, outcome, outcome.step) if outcome.step is not None else None
+
+
+def _placed(device: str, lane: str) -> str:
+    """Return what an encoder calls a device as we do: "node2/cuda:3" for another machine's."""
+    node, slash, own = lane.rpartition("/")
+    if not slash:
+        return device
+    return lane if device.startswith("cuda") == own.startswith("cuda") else f"{node}/{device}"
 
 
 def _guard(stage: str, answer: Guarded, outcome: Outcome) -> Guard:
@@ -85,7 +94,11 @@ def _of_step(stage: str, outcome: Outcome, step: AnyStep) -> AnyEvent | None:
 
 def to_notice(news: News) -> Notice:
     """Return what a client is told of a lane's own news."""
-    if isinstance(news, Died):
+    if isinstance(news, NodeNews):
+        text = news.text
+    elif isinstance(news, Died) and news.lost:
+        text = f"{news.how}; what it had in hand is done elsewhere"
+    elif isinstance(news, Died):
         text = f"an encoder ended and is replaced: {news.how}"
     else:
         text = f"{news.device} is left out, the other devices go on: {news.why}"

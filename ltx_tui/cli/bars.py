@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.events import InHand
+from engine.precompute.layout import CAPTIONS
 from engine.progress import Progress, StageProgress
 from engine.text import plural, visible
 from ltx_tui.cli.console import can_write, duration, glyph, text
@@ -121,7 +122,8 @@ def outlook(stage: StageProgress) -> str:
     facts = [f"{to_do:,} to do" if to_do else "nothing to do"]
     if stage.before:
         facts.append(f"{stage.before:,} done before")
-    return ", ".join([*facts, f"{stage.fresh:,} fresh"])
+    word = "there already" if stage.stage == CAPTIONS else "fresh"
+    return ", ".join([*facts, f"{stage.fresh:,} {word}"])
 
 
 def outcome(stage: StageProgress) -> str:

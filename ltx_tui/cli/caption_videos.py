@@ -10,6 +10,7 @@ import click
 
 from engine.errors import UsageError
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
+from engine.text import listed, visible
 from engine.worker.spec import EXTENSIONS
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
@@ -72,6 +73,18 @@ FLAGS = opt.group(
         is_flag=True,
         help="Caption clips that have a caption, too; the old one stays among its versions.",
     ),
+    click.option(
+        "--clip",
+        "clips",
+        metavar="NAME",
+        multiple=True,
+        help="Only this clip, as the dataset names it. May be repeated.",
+    ),
+    click.option(
+        "--keep-edited",
+        is_flag=True,
+        help="With --override: leave captions alone that a person typed, edited or reviewed.",
+    ),
     opt.device,
     opt.memory,
     opt.following,
@@ -90,6 +103,8 @@ def command(
     extensions: tuple[str, ...],
     recursive: bool,
     override: bool,
+    clips: tuple[str, ...],
+    keep_edited: bool,
     **values: Any,
 ) -> int:
     """Caption the videos and images of INPUT: a folder, one file, or a dataset.
@@ -99,6 +114,11 @@ def command(
     """
     from engine.captioners.keys import use_key
 
+    if keep_edited and not override:
+        raise UsageError(
+            "--keep-edited only goes with --override",
+            remedy="without it every caption that is there is left alone",
+        )
     if not source.exists():
         raise UsageError("no such file or folder", remedy="check the path", file=source)
     project = _project(source, output, values)
@@ -110,6 +130,8 @@ def command(
         extensions=extensions,
         recursive=recursive,
         override=override,
+        keep_edited=keep_edited,
+        only=clips,
     )
     _check(spec)
     return do(engine, spec, values)
@@ -163,4 +185,10 @@ def _check(spec: JobSpec) -> None:
     project = spec.project
     for note in check_captioner(project.captions, project.root):
         say_warning(note)
-    choose_clips(spec)
+    choice = choose_clips(spec)
+    if spec.only and not (choice.clips or choice.captioned or choice.blocked):
+        raise UsageError(
+            f"no clip is called {visible(listed(list(spec.only)))}",
+            remedy="name it as the dataset does, or leave --clip out",
+            file=project.dataset_path,
+        )

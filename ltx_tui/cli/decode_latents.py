@@ -37,6 +37,7 @@ FLAGS = opt.group(
     ),
     opt.device,
     opt.memory,
+    opt.scale,
     opt.following,
     opt.any_key,
     opt.as_json,

@@ -26,6 +26,7 @@ GROUPS = {
         "plan": "Show what a run would do, and why.",
         "run": "Do it, in the background worker, and show it.",
         "adopt": "Verify outputs of the original scripts and keep them.",
+        "take-out": "Take clips out of the dataset, or give them back.",
         "demo": "Show the whole job on made-up clips, no download.",
     },
     "While it runs, from any terminal": {

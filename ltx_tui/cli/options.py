@@ -146,6 +146,19 @@ memory = group(
     ),
 )
 
+scale = group(
+    setting(
+        "scale.engine",
+        "--engine",
+        help="Encode on this machine, or on the nodes of a Ray cluster (extra: ray).",
+    ),
+    setting(
+        "scale.address",
+        "--address",
+        help="The cluster: auto (this machine's), host:6379, ray://host:10001, or local.",
+    ),
+)
+
 # How a job is done, for every command that does one.
 following = group(
     click.option(
@@ -280,6 +293,7 @@ job_options = group(
     setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     device,
     memory,
+    scale,
     any_key,
 )
 

@@ -33,6 +33,7 @@ FLAGS = opt.group(
     opt.setting("text.batch_size", "--batch-size"),
     opt.device,
     opt.memory,
+    opt.scale,
     opt.overwrite,
     opt.following,
     opt.any_key,

@@ -36,6 +36,7 @@ FLAGS = opt.group(
     opt.setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     opt.device,
     opt.memory,
+    opt.scale,
     opt.overwrite,
     opt.following,
     opt.any_key,

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from engine.dataset.add_rows import Added
 from engine.media.scene_report import clock
 from engine.media.scene_types import Found, Piece
 from engine.text import listed, plural, visible
@@ -59,6 +61,9 @@ class ShowsScenes(Protocol):
 
     def close(self) -> None:
         """That was all."""
+
+    def show_rows(self, dataset: Path, added: Added) -> None:
+        """Pieces have rows in a dataset, after all else."""
 
 
 def make_view(wanted: Wanted, *, as_json: bool) -> ShowsScenes:
@@ -127,6 +132,16 @@ class LineView:
         """Print the last line."""
         if self._has_ended or self.is_stopped:
             self._say(self._summary(), "ok" if self.code == DONE else "warn")
+
+    def show_rows(self, dataset: Path, added: Added) -> None:
+        """Say how many rows are new."""
+        words = f"{visible(dataset.name)}: {plural(len(added.names), 'row')} added"
+        if added.there:
+            words += f", {added.there:,} there already"
+        self._say(f"{glyph(self._console, 'ok')} {words}", "ok")
+        if added.gone:
+            names = listed([visible(name) for name in added.gone])
+            self._warn(f"rows of it name pieces that are gone: {names}")
 
     def _move(self, tell: Tell) -> None:
         """Nothing moves here."""
@@ -333,6 +348,11 @@ class JsonView(LineView):
         else:
             self._write(encode(tell))
         super().show(tell)
+
+    def show_rows(self, dataset: Path, added: Added) -> None:
+        """Print them."""
+        self._write(encode({"tell": "rows", "dataset": dataset, **msgspec.structs.asdict(added)}))
+        super().show_rows(dataset, added)
 
     def _show_scenes(self, tell: Scenes) -> None:
         """They are in the JSON."""

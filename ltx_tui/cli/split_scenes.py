@@ -6,227 +6,134 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
+from engine.dataset.add_rows import Added, add_rows
 from engine.errors import UsageError
-from engine.media.scene_options import (
-    DETECTORS,
-    PRESETS,
-    THRESHOLDS,
-    VIDEO_SUFFIXES,
-    Choosing,
-    Cutting,
-    Finding,
+from engine.media.scene_options import VIDEO_SUFFIXES, Finding
+from engine.media.scene_report import check_stats_file
+from engine.project import (
+    PROJECT_FILE,
+    Project,
+    apply_overrides,
+    find_project,
+    load_project,
 )
-from engine.media.scene_report import REPORT, check_stats_file
-from engine.worker.scene_messages import Video, Wanted
+from engine.scene_settings import choosing_of, cutting_of, finding_of, with_detector
+from engine.settings import ScenesSection
+from engine.worker.scene_messages import PieceDone, Tell, Video, VideoDone, Wanted
 from engine.worker.scene_record import name_videos, records
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.main import EXIT_CODES
+from ltx_tui.cli.scene_options import CUTTING, FINDING
 from ltx_tui.cli.scenes_view import ShowsScenes, make_view
 from ltx_tui.cli.signals import caught
-from ltx_tui.scenes_child import split
-
-# Decoders and encoders use several cores each.
-_CORES_A_VIDEO, _LEAST_JOBS, _MOST_JOBS = 2, 2, 16
-_DEFAULTS = ", ".join(f"{name} {value:g}" for name, value in THRESHOLDS.items())
-
-FINDING = opt.group(
-    click.option(
-        "--detector",
-        type=click.Choice(DETECTORS),
-        default="content",
-        show_default=True,
-        help="How cuts are told: by changes of colour, the same against their surroundings, fades "
-        "to black, histograms, or perceptual hashes.",
-    ),
-    click.option(
-        "--threshold",
-        type=float,
-        help=f"From which score on a frame begins a scene.  [default: {_DEFAULTS}]",
-    ),
-    click.option(
-        "--min-scene-length",
-        type=click.IntRange(min=0),
-        metavar="FRAMES",
-        help="The detector holds a scene for at least so many frames.  [default: 15]",
-    ),
-    click.option("--luma-only", is_flag=True, help="content, adaptive: compare brightness alone."),
-    click.option(
-        "--adaptive-window",
-        type=click.IntRange(min=1),
-        metavar="FRAMES",
-        help="adaptive: frames before and after to compare with.  [default: 2]",
-    ),
-    click.option(
-        "--fade-bias",
-        type=click.FloatRange(-1, 1),
-        help="threshold: where in a fade to cut: -1 as it begins, 1 as it ends.  [default: 0]",
-    ),
-    click.option(
-        "--downscale",
-        type=click.IntRange(min=1),
-        metavar="FACTOR",
-        help="Divide width and height by this to look at them.  [default: down to 256 pixels]",
-    ),
-    click.option(
-        "--frame-skip",
-        type=click.IntRange(min=0),
-        default=0,
-        metavar="N",
-        help="Pass over N frames after each one that is looked at: quicker, and less exact.",
-    ),
-    click.option(
-        "--skip-start",
-        type=click.IntRange(min=0),
-        default=0,
-        metavar="FRAMES",
-        help="Leave out the beginning.",
-    ),
-    click.option(
-        "--skip-end",
-        type=click.IntRange(min=0),
-        default=0,
-        metavar="FRAMES",
-        help="Leave out the end.",
-    ),
-    click.option(
-        "-d",
-        "--duration",
-        default="",
-        metavar="LENGTH",
-        help="How much to look at: 123 (frames), 5s or HH:MM:SS.nnn.",
-    ),
-    click.option(
-        "--stats-file",
-        type=opt.PATH,
-        metavar="CSV",
-        help="Write the scores of every frame; for a folder, one file a video: CSV-NAME.",
-    ),
-)
-
-CUTTING = opt.group(
-    click.option("--max-scenes", type=click.IntRange(min=1), help="Keep the first so many."),
-    click.option(
-        "--filter-shorter-than",
-        default="",
-        metavar="LENGTH",
-        help="Leave out scenes of less than 123 (frames), 5s or HH:MM:SS.nnn.",
-    ),
-    click.option(
-        "--trim",
-        type=click.IntRange(min=0),
-        default=1,
-        show_default=True,
-        metavar="FRAMES",
-        help="Leave out so many at each end that is a cut: a guard against a stray frame.",
-    ),
-    click.option(
-        "--copy",
-        is_flag=True,
-        help="Do not encode: copy from key frame to key frame. Quick and lossless, but a piece "
-        "begins and ends where the video lets it; which frames it has is told.",
-    ),
-    click.option(
-        "--crf",
-        type=click.IntRange(0, 51),
-        default=18,
-        show_default=True,
-        help="Quality of H.264: 0 is lossless.",
-    ),
-    click.option(
-        "--preset",
-        type=click.Choice(PRESETS),
-        default="veryfast",
-        show_default=True,
-        metavar="NAME",
-        help="x264's, from ultrafast to veryslow.",
-    ),
-    click.option("--audio/--no-audio", default=True, help="Cut the sound too (AAC).  [on]"),
-    click.option(
-        "--save-images",
-        type=click.IntRange(min=0),
-        default=0,
-        metavar="N",
-        help=f"Save N previews of each scene, and {REPORT} to look at them.",
-    ),
-    click.option(
-        "--overwrite",
-        is_flag=True,
-        help="Cut everything again, and replace files that were not made by this command.",
-    ),
-    click.option("--dry-run", is_flag=True, help="List the scenes; write nothing."),
-    click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Videos to work on side by side.  [default: one for two cores, at least 2]",
-    ),
-    opt.as_json,
-)
+from ltx_tui.scenes_child import jobs_at_once, split
 
 
 @click.command("split-scenes", epilog=EXIT_CODES)
 @click.argument("source", metavar="VIDEO|FOLDER", type=opt.PATH)
-@click.argument("out_dir", type=opt.PATH)
+@click.argument("out_dir", required=False, type=opt.PATH)
 @FINDING
 @CUTTING
-def command(source: Path, out_dir: Path, **values: Any) -> int:
+def command(source: Path, out_dir: Path | None, **values: Any) -> int:
     """Find the scenes of a video, or of all videos in a folder, and cut each into a file.
 
-    Writes NAME-Scene-001.mp4 and so on into OUT_DIR, at exact frames, with sound. A video without
-    a cut is one scene. A rerun makes only what is missing or was made with other settings.
+    Writes NAME-Scene-001.mp4 and so on into OUT_DIR, at exact frames, with sound; without
+    OUT_DIR, into scenes.output_dir of the project.toml here or above. A video without a cut is
+    one scene. A rerun makes only what is missing or was made with other settings.
     """
-    wanted = build(source, out_dir, values)
+    project = _project(out_dir)
+    if values["add_to_dataset"] and (project is None or values["dry_run"]):
+        raise UsageError(
+            "--add-to-dataset goes with pieces that are cut into the folder of a project",
+            remedy="leave --dry-run out, and make a project there with `ltx-tui init`",
+            file=out_dir,
+        )
+    if out_dir is None and project is None:
+        raise UsageError(
+            f"no folder for the pieces is given, and there is no {PROJECT_FILE} here or above",
+            remedy="name the folder: ltx-tui split-scenes VIDEO FOLDER",
+        )
+    settings = project or Project.defaults(Path.cwd())
+    out = out_dir if out_dir is not None else settings.scenes_dir
+    wanted = build(source, out, values, _section(settings, values))
     for option in wanted.finding.idle_options:
         say_warning(f"{option} means nothing to the detector {wanted.finding.detector}")
     view = make_view(wanted, as_json=bool(values["as_json"]))
-    return asyncio.run(_follow(wanted, view))
+    pieces = _Pieces(wanted)
+    code = asyncio.run(_follow(wanted, view, pieces.hear))
+    if project is not None and values["add_to_dataset"] and not view.is_stopped:
+        view.show_rows(project.dataset_path, pieces.add_to(project))
+    return code
 
 
-def build(source: Path, out_dir: Path, values: dict[str, Any]) -> Wanted:
+def _project(out_dir: Path | None) -> Project | None:
+    """Return the project that a folder is in, the current one where none is named."""
+    file = find_project(out_dir if out_dir is not None else Path.cwd())
+    return load_project(file) if file is not None else None
+
+
+def _section(project: Project, values: dict[str, Any]) -> ScenesSection:
+    """Return what project.toml says about scenes, with the options on top."""
+    detector = values["scenes__detector"]
+    section = with_detector(project.scenes, detector)
+    overrides = {
+        name: value for name, value in opt.overrides(values).items() if name.startswith("scenes.")
+    }
+    return apply_overrides(
+        Project(root=project.root, file=project.file, scenes=section), overrides
+    ).scenes
+
+
+class _Pieces:
+    """The pieces that are there, and those that are gone."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._out = wanted.out or Path()
+        self.there: list[Path] = []
+        self.gone: list[Path] = []
+
+    def hear(self, tell: Tell) -> None:
+        """Take in what happened."""
+        if isinstance(tell, PieceDone):
+            self.there.append(self._out / tell.file)
+        elif isinstance(tell, VideoDone):
+            self.gone += (self._out / file for file in tell.removed)
+
+    def add_to(self, project: Project) -> Added:
+        """Give the pieces rows in the dataset."""
+        return add_rows(
+            project.dataset_path,
+            sorted(self.there),
+            gone=self.gone,
+            video_column=project.dataset.video_column,
+            caption_column=project.dataset.caption_column,
+        )
+
+
+def build(source: Path, out_dir: Path, values: dict[str, Any], section: ScenesSection) -> Wanted:
     """Check everything that can be checked before work starts.
 
     Args:
         source: A video or a folder.
         out_dir: Where pieces go.
         values: The command's parameters.
+        section: The settings, those of options among them.
 
     Raises:
         UsageError: An option makes no sense, or there is nothing to do.
     """
-    finding = Finding(
-        detector=values["detector"],
-        threshold=values["threshold"],
-        min_scene_length=values["min_scene_length"],
-        luma_only=values["luma_only"],
-        adaptive_window=values["adaptive_window"],
-        fade_bias=values["fade_bias"],
-        downscale=values["downscale"] or 0,
-        frame_skip=values["frame_skip"],
-        skip_start=values["skip_start"],
-        skip_end=values["skip_end"],
-        duration=values["duration"],
-    )
+    finding = _finding(values, section)
     finding.check(with_stats=values["stats_file"] is not None)
-    choosing = Choosing(
-        trim=values["trim"],
-        filter_shorter_than=values["filter_shorter_than"],
-        max_scenes=values["max_scenes"] or 0,
-    )
-    choosing.check()
-    cutting = Cutting(
-        copy=values["copy"],
-        crf=values["crf"],
-        preset=values["preset"],
-        audio=values["audio"],
-    )
-    cutting.check()
+    choosing = msgspec.structs.replace(choosing_of(section), max_scenes=values["max_scenes"] or 0)
+    cutting = cutting_of(section)
     out = out_dir.absolute()
     _check_folder(out)
     paths = _videos(source, out)
@@ -241,9 +148,27 @@ def build(source: Path, out_dir: Path, values: dict[str, Any]) -> Wanted:
         finding=finding,
         choosing=choosing,
         cutting=None if values["dry_run"] else cutting,
-        images=values["save_images"],
+        images=section.save_images,
         overwrite=values["overwrite"],
-        jobs=values["jobs"] or _jobs(),
+        jobs=values["jobs"] or jobs_at_once(),
+    )
+
+
+def _finding(values: dict[str, Any], section: ScenesSection) -> Finding:
+    if values["threshold"] is not None:
+        section = msgspec.structs.replace(section, threshold=0.0)
+    finding = finding_of(section)
+    given = {
+        name: values[name]
+        for name in ("luma_only", "adaptive_window", "fade_bias", "frame_skip", "skip_start")
+    }
+    return msgspec.structs.replace(
+        finding,
+        threshold=finding.threshold if values["threshold"] is None else values["threshold"],
+        downscale=values["downscale"] or 0,
+        skip_end=values["skip_end"],
+        duration=values["duration"],
+        **given,
     )
 
 
@@ -295,17 +220,13 @@ def _stats_files(given: Path | None, names: Sequence[str], *, of_folder: bool) -
     return list(files)
 
 
-def _jobs() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(_LEAST_JOBS, min(_MOST_JOBS, (cores or 1) // _CORES_A_VIDEO))
-
-
-async def _follow(wanted: Wanted, view: ShowsScenes) -> int:
+async def _follow(wanted: Wanted, view: ShowsScenes, hear: Callable[[Tell], None]) -> int:
     """Show what happens, and return the exit code; Ctrl-C ends the work at the next frame."""
 
     async def show() -> None:
         async with contextlib.aclosing(split(wanted)) as tells:
             async for tell in tells:
+                hear(tell)
                 view.show(tell)
 
     task = asyncio.ensure_future(show())

@@ -178,6 +178,10 @@ def _memory_table(state: State) -> Table:
         table.add_row(f"GPU {gpu.index}", text(_gpu_words(gpu)))
     if state.memory.fault:
         table.add_row("GPUs", text(state.memory.fault, "warn"))
+    for one in state.memory.nodes:
+        words = f"memory {size(one.host.used)} of {size(one.host.total)} used"
+        device = f"; {_gpu_words(one.gpu)}" if one.gpu is not None else ""
+        table.add_row(visible(f"{one.node}/{one.device}"), text(f"{words}{device}"))
     return table
 
 

@@ -36,6 +36,7 @@ _FIELDS = (
 _WAYS = (
     "Put clips here and press enter to look again. On the command line:\n"
     "  ltx-tui FOLDER   opens another folder\n"
+    "  ltx-tui split-scenes FILM clips   cuts a long video into clips\n"
     "  ltx-tui demo     shows the whole job on made-up clips"
 )
 _VARIABLES = {"models.checkpoint": CHECKPOINT, "models.text_encoder": TEXT_ENCODER}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from rich.console import RenderableType
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
@@ -18,11 +19,13 @@ from ltx_tui.caption_docs import Doc, Told
 from ltx_tui.caption_status import ago, written
 from ltx_tui.captions import Captions
 from ltx_tui.commands import Commanded
-from ltx_tui.screens.diff_text import diff_text
+from ltx_tui.screens.diff_text import beside, diff_text, stacked
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 
 _WHEN, _KIND = 14, 10
+# From so many columns on two texts stand beside each other.
+_WIDE = 100
 
 
 class _Versions(Lines):
@@ -31,6 +34,7 @@ class _Versions(Lines):
     def __init__(self, doc: Doc) -> None:
         super().__init__(id="versions")
         self.versions: list[Version] = []
+        self.pinned = 0
         self._doc = doc
 
     def count(self) -> int:
@@ -50,9 +54,10 @@ class _Versions(Lines):
         one = self.versions[index]
         now = written("now · ") if one.text == self._doc.text else ""
         when = ago(time.time() - one.made)
+        sign = written("●") if one.id == self.pinned else " "
         words = " ".join(visible(one.text, keep="\n").split())
         line = Text.assemble(
-            f" {when:<{_WHEN}}",
+            f"{sign}{when:<{_WHEN}}",
             (f"{one.kind:<{_KIND}} ", Style(bold=True)),
             (now, Style(italic=True)),
             words or "empty",
@@ -62,7 +67,7 @@ class _Versions(Lines):
 
 
 class VersionsScreen(Commanded, Screen[None]):
-    """Versions above, and what restoring the chosen one would change below."""
+    """Versions above; below, the chosen one compared with the caption or with another version."""
 
     SCOPE = "versions"
     AUTO_FOCUS = "#versions"
@@ -80,6 +85,7 @@ class VersionsScreen(Commanded, Screen[None]):
         self._doc = doc
         self._list = _Versions(doc)
         self._shown = 0
+        self._has_two: bool | None = None  # until it is chosen, the width decides
 
     def compose(self) -> ComposeResult:
         """Yield title, versions, difference."""
@@ -124,6 +130,10 @@ class VersionsScreen(Commanded, Screen[None]):
         event.stop()
         self._show()
 
+    def on_resize(self) -> None:
+        """Show both texts as there is room for them."""
+        self._show()
+
     @property
     def _chosen(self) -> Version | None:
         versions = self._list.versions
@@ -134,14 +144,39 @@ class VersionsScreen(Commanded, Screen[None]):
         if one is None:
             self.query_one("#text", Static).update(Text(visible(self._doc.text, keep="\n")))
             return
-        same = one.text == self._doc.text
+        pinned = self._pinned
+        old = pinned.text if pinned is not None else self._doc.text
+        heads = (_head(pinned), _head(one))
         title = f"{plural(len(self._list.versions), 'version')} · "
-        title += "the caption as it is now" if same else "what restoring it would change"
+        if old == one.text and self._has_two is not True:
+            title += "the caption as it is now" if pinned is None else "both read the same"
+        elif pinned is not None or self._is_two:
+            title += " → ".join(heads)
+        else:
+            title += "what restoring it would change"
         self.query_one("#what", Static).update(Text(written(title)), layout=False)
-        self.query_one("#text", Static).update(diff_text(self.app, self._doc.text, one.text))
+        text: RenderableType = diff_text(self.app, old, one.text)
+        if self._is_two:
+            text = (beside if self._is_wide else stacked)(self.app, old, one.text, heads)
+        self.query_one("#text", Static).update(text)
         if one.id != self._shown:
             self.query_one("#difference", VerticalScroll).scroll_home(animate=False)
         self._shown = one.id
+
+    @property
+    def _pinned(self) -> Version | None:
+        """What the chosen version is compared with; None for the caption as it is."""
+        here = self._list
+        return next((one for one in here.versions if one.id == here.pinned), None)
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.app.size.width >= _WIDE
+
+    @property
+    def _is_two(self) -> bool:
+        """Whether both texts are shown, rather than what goes and comes in one."""
+        return self._is_wide if self._has_two is None else self._has_two
 
     def do_close(self) -> None:
         """Go back."""
@@ -163,6 +198,19 @@ class VersionsScreen(Commanded, Screen[None]):
         """Choose the newer version."""
         self._list.move(-1)
 
+    def do_pin(self) -> None:
+        """Compare the others with this one; again: with the caption as it is."""
+        one, here = self._chosen, self._list
+        if one is not None:
+            here.pinned = 0 if one.id == here.pinned else one.id
+            here.renew()
+            self._show()
+
+    def do_view(self) -> None:
+        """Show both texts, or what goes and comes in one."""
+        self._has_two = not self._is_two
+        self._show()
+
     def do_page_down(self) -> None:
         """Scroll the text down."""
         self.query_one("#difference", VerticalScroll).scroll_page_down(animate=False)
@@ -170,3 +218,10 @@ class VersionsScreen(Commanded, Screen[None]):
     def do_page_up(self) -> None:
         """Scroll the text up."""
         self.query_one("#difference", VerticalScroll).scroll_page_up(animate=False)
+
+
+def _head(version: Version | None) -> str:
+    """Return what a text is called: a version, or the caption as it is."""
+    if version is None:
+        return "as it is now"
+    return f"{version.kind}, {ago(time.time() - version.made)}"

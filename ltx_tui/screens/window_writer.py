@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +9,6 @@ import msgspec
 from engine.dataset.windows import WHOLE, Span
 from engine.errors import LtxError, UsageError
 from engine.overview_types import Row
-from engine.project import load_project
 from ltx_tui.host import workbench_of
 from ltx_tui.screens.window_picker import Spot, WindowPicker
 from ltx_tui.window_pick import Timing, written_span
@@ -133,6 +130,7 @@ class WindowWriter(WindowPicker):
         from engine.dataset.write_captions import digest_of
         from engine.worker.change_window import Wanted
         from ltx_tui import window_child
+        from ltx_tui.screens.read_again import read_rows_again
 
         desk = self._desk
         await desk.captions.save()
@@ -147,7 +145,7 @@ class WindowWriter(WindowPicker):
         done = await window_child.change(Wanted(project=self.project, change=change))
         await desk.captions.names_changed()
         self._go_on(change, row, done)
-        await self._load(desk)
+        await read_rows_again(self, desk)
 
     def _go_on(self, change: Change, row: Row, done: Done) -> None:
         """Go on after a change was written, and say what it was."""
@@ -186,16 +184,6 @@ class WindowWriter(WindowPicker):
         names = self._siblings()
         index = self.store.find(names[0]) if names else None
         self.take_row(row if index is None else self.store.get(index))
-
-    async def _load(self, desk: Desk) -> None:
-        """Read the dataset again, with the clip's own bucket where that went along."""
-        project, file = self.project, self.project.file
-        if file is not None and project.clips:
-            with contextlib.suppress(LtxError):
-                clips = (await asyncio.to_thread(load_project, file)).clips
-                if clips != project.clips:
-                    workbench_of(self).use_project(msgspec.structs.replace(project, clips=clips))
-        await desk.store.load()
 
     @property
     def _desk(self) -> Desk:

@@ -16,7 +16,10 @@ from engine.project import Project, load_project
 from engine.text import plural
 from ltx_tui.filter_types import FilterError
 from ltx_tui.host import workbench_of
+from ltx_tui.screens.caption_news import CaptionNews
+from ltx_tui.screens.clip_taker import ClipTaker
 from ltx_tui.screens.doctor_news import DoctorNews
+from ltx_tui.screens.scene_news import SceneNews
 from ltx_tui.signs import signs
 from ltx_tui.standing import history_words, memory_words, worker_words
 from ltx_tui.state import State
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 _SCAN_EVERY = 0.5
 
 
-class Wires(DoctorNews):
+class Wires(DoctorNews, CaptionNews, SceneNews, ClipTaker):
     """The panes of the workbench, and what passes between them.
 
     Attributes:
@@ -79,6 +82,7 @@ class Wires(DoctorNews):
         self.desk.store.subscribe(self._clips_changed)
         self.desk.watcher.subscribe(self._worker_changed)
         self.hear_doctor()
+        self.hear_captions()
         self.run_worker(self.desk.begin(), group="desk")
         self._take_in_hand(self.clips.clip)
 
@@ -89,6 +93,9 @@ class Wires(DoctorNews):
         if self.editor is not None:
             self.editor.collect()
         self.farewell = actions.leaving(self.desk.watcher)
+        if self.desk.is_cutting:
+            words = "cutting scenes was stopped; X, then c, goes on from there"
+            self.farewell = f"{self.farewell}\n{words}".strip()
         await self.desk.close()
 
     def use_project(self, project: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engine.overview_types import CaptionState
 from engine.text import visible
 from ltx_tui import external
 from ltx_tui.caption_docs import Doc
+from ltx_tui.caption_status import ago
 from ltx_tui.commands import Commanded
 from ltx_tui.widgets.caption_pane import CaptionPane
 
@@ -104,6 +106,44 @@ class CaptionEditor(Commanded, CaptionPane):
             return self._store.shown.index(index) if index is not None else -1
         except ValueError:
             return -1
+
+    # Captions of a captioner
+
+    async def do_reject(self) -> None:
+        """Go back to the version before, or to no caption; what is rejected stays a version."""
+        doc = self._decidable()
+        if doc is None:
+            return
+        if not doc.text.strip():
+            self.app.notify("there is nothing to reject: the caption is empty")
+            return
+        try:
+            back = await self.captions.reject(doc)
+        except LtxError as error:
+            self._say(error)
+            return
+        words = "the caption is empty again"
+        if back is not None and back.text.strip():
+            words = f"back to the {back.kind} version of {ago(time.time() - back.made)}"
+        self.app.notify(f"rejected: {words}; ctrl+z undoes it", timeout=5)
+
+    def do_again(self) -> None:
+        """Caption this clip again, with another instruction."""
+        doc = self._decidable()
+        if doc is not None:
+            self.post_message(self.Again(doc.key))
+
+    def _decidable(self) -> Doc | None:
+        """Return the caption in hand, unless it cannot be edited or a conflict goes before."""
+        self.collect()
+        doc = self.doc
+        if doc is None or self.captions.is_read_only:
+            self.app.notify("nothing can be edited", severity="error")
+            return None
+        if doc.clash is not None:
+            self.app.notify("first decide what becomes of the conflict: ctrl+g")
+            return None
+        return doc
 
     # The text
 

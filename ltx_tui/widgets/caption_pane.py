@@ -79,6 +79,13 @@ class CaptionPane(Vertical):
             super().__init__()
             self.name = name
 
+    class Again(Message):
+        """A clip is to be captioned again."""
+
+        def __init__(self, key: Key) -> None:
+            super().__init__()
+            self.key = key
+
     class Left(Message):
         """The user wants to go back to the clips."""
 
@@ -93,7 +100,7 @@ class CaptionPane(Vertical):
         self._rows = {name: SectionRow(name, self.collect, self._leave) for name in NAMES}
         self._tokens: TokenCount | None = None
         self._counts = TokenCounts(captions.project.text_encoder_path)
-        self._outside = 0
+        self._outside = self._arrived = 0
         self._is_opening = False
         self._told = ""  # the last trouble of the tokenizer
         self._told_at = 0.0
@@ -140,7 +147,7 @@ class CaptionPane(Vertical):
             doc = None
         finally:
             self._is_opening = False
-        self.doc, self._tokens, self._outside = doc, None, 0
+        self.doc, self._tokens, self._outside, self._arrived = doc, None, 0, 0
         self.captions.shown = doc.key if doc is not None else None
         self._wants = None if self.by_section else False
         if self.is_mounted:
@@ -253,6 +260,8 @@ class CaptionPane(Vertical):
             self._load(at=doc.cursor if self.has_focus_within else None)
         if told.what == "outside":
             self._outside += told.count
+        if told.what == "arrived":
+            self._arrived += told.count
         if mine and told.what in ("text", "state"):
             self._count_soon()
         self._tell_soon()
@@ -272,7 +281,8 @@ class CaptionPane(Vertical):
         self._told_at = time.monotonic()
         with contextlib.suppress(NoMatches):
             self.query_one(_Status).redraw()
-            words = notice(self.captions, self.doc, self._outside) or self._parts.reason
+            words = notice(self.captions, self.doc, self._outside, self._arrived)
+            words = words or self._parts.reason
             words = written(words)
             static = self.query_one("#caption-notice", Static)
             if words != str(static.content):

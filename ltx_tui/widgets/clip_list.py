@@ -22,6 +22,7 @@ from ltx_tui.sorting import COLUMNS
 from ltx_tui.store import Changes, Store
 from ltx_tui.widgets.clip_review import ClipReview
 from ltx_tui.widgets.clip_rows import ClipHeader, ClipRows
+from ltx_tui.widgets.clip_taking import ClipTaking
 from ltx_tui.widgets.filter_bar import FilterBar
 from ltx_tui.widgets.lines import Lines
 
@@ -31,7 +32,7 @@ _REST = 0.08
 _SETTLE = 1.0
 
 
-class ClipList(ClipReview, Commanded, Vertical):
+class ClipList(ClipReview, ClipTaking, Commanded, Vertical):
     """Titles, rows and the filter's line."""
 
     SCOPE = "clips"
@@ -73,6 +74,9 @@ class ClipList(ClipReview, Commanded, Vertical):
 
     class RunMarked(Wanted):
         """They are to be run."""
+
+    class Caption(Wanted):
+        """They are to be captioned."""
 
     class Headline(Message):
         """What is shown has another headline.
@@ -372,6 +376,11 @@ class ClipList(ClipReview, Commanded, Vertical):
         """Run the clip or the marked ones."""
         if chosen := self.chosen:
             self.post_message(self.RunMarked(chosen))
+
+    def do_caption(self) -> None:
+        """Caption the clip or the marked ones."""
+        if chosen := self.chosen:
+            self.post_message(self.Caption(chosen))
 
     async def do_copy(self) -> None:
         """Copy the path of the clip."""

@@ -19,9 +19,10 @@ from ltx_tui.colours import QUIET, Paint
 from ltx_tui.signs import Signs, bar
 from ltx_tui.watch import Watcher
 from ltx_tui.widgets.board import Item, hanging
+from ltx_tui.widgets.node_lines import node_of, of_nodes
 
 if TYPE_CHECKING:
-    from engine.worker.spec import JobInfo
+    from engine.worker.spec import JobInfo, Kind
 
 # The latest things that the memory guard did, and lines that each may take.
 _GUARDS, _LINES = 3, 3
@@ -143,6 +144,10 @@ class JobLines:
         if left:
             yield Text(f"  {left}")
         hands = sorted(progress.in_hand.values(), key=lambda one: one.device)
+        if any(node_of(hand.device) for hand in hands):
+            memory = self._watcher.memory
+            yield from of_nodes(hands, memory.nodes if memory is not None else (), self._width)
+            return
         for hand in hands[:_MOST_DEVICES]:
             tail = "".join(f" · {one}" for one in (hand.rung, hand.device) if one)
             room = self._width - 6 - cell_len(tail)
@@ -153,7 +158,7 @@ class JobLines:
                 ("  now ", QUIET), shortened(visible(hand.clip), max(4, room)), (tail, QUIET)
             )
         if len(hands) > _MOST_DEVICES:
-            yield Text(f"  and {plural(len(hands) - _MOST_DEVICES, 'more device')}", QUIET)
+            yield Text(f"  and {plural(len(hands) - _MOST_DEVICES, 'more clip')}", QUIET)
 
     def _bar(self, line: Text, stage: StageProgress, tail: str) -> Text:
         room = min(40, self._width - line.cell_len - cell_len(tail))
@@ -222,11 +227,14 @@ class JobLines:
             yield Text(f"  and {plural(len(open_jobs) - _QUEUE, 'more job')}", QUIET)
 
     def _open_words(self, job: JobInfo) -> tuple[str, str]:
-        done = f" after {plural(job.done, 'output')}" if job.done else ""
+        is_captions = job.kind == "caption"
+        done = f" after {plural(job.done, 'caption' if is_captions else 'output')}"
+        done = done if job.done else ""
         if job.state == "paused":
             return f"paused{done} · p goes on", "warning"
         if job.state == "queued":
-            return f"queued · {job.waiting or 'begins soon'}", "foreground"
+            what = "captions, " if is_captions else ""
+            return f"{what}queued · {job.waiting or 'begins soon'}", "foreground"
         if self._watcher.interrupted:
             return f"interrupted{done} · p goes on with it", "warning"
         return "running in the foreground of another process", "foreground"
@@ -244,7 +252,9 @@ class JobLines:
                     f"  {self._signs.arrow}", "foreground", visible(error.remedy)
                 )
         elif job.result is not None:
-            sign, role, words = result_words(job.result, self._signs)
+            sign, role, words = result_words(job.result, self._signs, job.kind)
+            if job.kind == "caption" and job.result.done:
+                words += " · w in the clips goes to the most suspicious"
             yield from self._lines(f"{sign} job {job.id}", role, words)
         else:
             yield from self._lines(
@@ -306,8 +316,8 @@ def _standing(stage: StageProgress) -> str:
     return outlook(stage)
 
 
-def result_words(end: JobDone, signs: Signs) -> tuple[str, str, str]:
-    """Return sign, colour and words for how a job ended."""
+def result_words(end: JobDone, signs: Signs, kind: Kind = "encode") -> tuple[str, str, str]:
+    """Return sign, colour and words for how a job of some kind ended."""
     stopped = {(one.row, one.clip) for one in end.failures if one.stage == "plan"}
     clips = {(one.row, one.clip) for one in end.failures} - stopped
     sign, role, word = signs.ok, "success", "done"
@@ -316,6 +326,9 @@ def result_words(end: JobDone, signs: Signs) -> tuple[str, str, str]:
     elif end.failures:
         sign, role, word = signs.warning, "warning", "done, but not all"
     facts = [f"{end.done:,} written", f"{end.fresh:,} fresh already"]
+    if kind == "caption":
+        facts = [f"{end.done:,} captioned"]
+        facts += [f"{end.fresh:,} left as they are"] if end.fresh else []
     if end.adopted:
         facts = [f"{end.adopted:,} adopted"]
     for count, words in ((end.skipped, "skipped"), (end.set_aside, "set aside")):

@@ -1,34 +1,64 @@
-"""Frame-by-frame reading against the whole clip in float32 at source size.
+"""Frames for the encoder: our way against the whole clip in float32 at source size.
 
-Run it: python tests/benchmarks/bench_frames.py [--size 1920x1080] [--frames 121]
+Decode, scale, crop and normalise 49 frames of 1080p and of 4K for a bucket of 960x544. Each way
+runs in a process of its own, in turns, on the same generated clip. Speed is held against the
+processor seconds that a clip takes, which is what decides how many clips a second the same cores
+do, whatever else they do; the wall's seconds stand beside them. The plain way gets one thread of
+torch, so that it spends none on waiting. Memory is the peak of the process less what it had after
+its imports. The pixels of both are compared in bfloat16, by hash. Each process scales a few pixels
+both ways before its seconds begin.
 
-Each way runs in its own process, in turns, on the same generated clip; the memory is the peak of
-the process less what it had after its imports. The pixels of both are compared by hash.
+python -m tests.benchmarks.bench_frames [--quick] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
+import psutil
+import torch
 
-ROUNDS = 3
+from engine.media.bicubic import axis
+from engine.media.frames import FrameRequest, read_frames
+from engine.media.probe import Probe, probe
+from engine.media.write import write_video
+from tests.benchmarks.rows import ROOT, Row, main, python, ratio_of, spread
+
+FASTER, SMALLER = 4.0, 10.0
+SOURCES = {"1080p30": (1920, 1080), "4K": (3840, 2160)}
+BUCKET = (960, 544)
+FRAMES = 49
+ROUNDS, QUICK_ROUNDS = 3, 1
+# Bytes that the plain way takes for each byte of a source frame, and some for its result.
+PLAIN_BYTES = 10
 
 
-def naive(path: Path, width: int, height: int, frames: int) -> bytes:
+class Run(NamedTuple):
+    """What one way took for one clip: seconds, GiB, and the hash of the pixels."""
+
+    wall: float
+    cpu: float
+    memory: float
+    digest: str
+
+
+def naive(path: Path, _: Probe, frames: int) -> torch.Tensor:
     """Decode everything, make it float, resize the clip, crop it, normalise it."""
     import av
-    import torch
 
+    width, height = BUCKET
     with av.open(str(path)) as container:
         arrays = []
         for frame in container.decode(video=0):
@@ -43,88 +73,117 @@ def naive(path: Path, width: int, height: int, frames: int) -> bytes:
     video = torch.nn.functional.interpolate(video, size, mode="bicubic", antialias=True)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     video = video[:, :, top : top + height, left : left + width].clamp(0, 1)
-    clip = ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
-    return hashlib.sha256(clip.numpy()).digest()
+    return ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
 
 
-def ours(path: Path, width: int, height: int, frames: int) -> bytes:
-    """Read the same clip with engine.media, probing it first."""
-    from engine.media.frames import FrameRequest, read_frames
-    from engine.media.probe import probe
-
-    wanted = FrameRequest(width=width, height=height, frames=frames)
-    return hashlib.sha256(read_frames(path, probe(path), wanted).numpy()).digest()
+def ours(path: Path, found: Probe, frames: int) -> torch.Tensor:
+    """Read the same clip with engine.media; it was probed when the dataset was scanned."""
+    wanted = FrameRequest(width=BUCKET[0], height=BUCKET[1], frames=frames)
+    return read_frames(path, found, wanted, dtype=torch.bfloat16)
 
 
-WAYS: dict[str, Callable[[Path, int, int, int], bytes]] = {"naive": naive, "ours": ours}
+WAYS: dict[str, Callable[[Path, Probe, int], torch.Tensor]] = {"naive": naive, "ours": ours}
 
 
 def peak() -> float:
-    """Return the peak resident memory of this process in MiB (Linux).
+    """Return the peak resident memory of this process in GiB (Linux).
 
     Not getrusage's figure, which a child inherits from the process that started it.
     """
     status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
-def child(way: str, path: str, width: str, height: str, frames: str) -> None:
-    """Run one way and print its figures."""
-    import torch
+def child(way: str, path: str, frames: str) -> None:
+    """Run one way, in a process of its own, and print its figures."""
+    if way == "naive":
+        torch.set_num_threads(1)
+    found = msgspec.json.decode(sys.stdin.buffer.read(), type=Probe)
+    axis(64, 32, 0, 32, 96)  # what a process does once is no clip's
+    before, used, started = peak(), processor(), time.perf_counter()
+    clip = WAYS[way](Path(path), found, int(frames))
+    wall, cpu, memory = time.perf_counter() - started, processor() - used, peak() - before
+    digest = hashlib.sha256(clip.bfloat16().view(torch.int16).numpy().tobytes()).hexdigest()
+    print(json.dumps([wall, cpu, memory, digest]))
 
-    import engine.media.frames  # noqa: F401
 
-    torch.set_num_threads(1)  # more would measure how busy the machine is
-    before = peak()
-    started = time.perf_counter()
-    digest = WAYS[way](Path(path), int(width), int(height), int(frames))
-    seconds = time.perf_counter() - started
-    print(json.dumps([seconds, peak() - before, digest.hex()]))
+def processor() -> float:
+    """Return the processor seconds of this process, all threads together."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run(way: str, path: Path, frames: int) -> Run:
+    """Run one way in a process of its own."""
+    command = python("tests.benchmarks.bench_frames", way, str(path), str(frames))
+    told = msgspec.json.encode(probe(path))
+    out = subprocess.run(command, cwd=ROOT, input=told, stdout=subprocess.PIPE, check=True).stdout
+    return Run(*json.loads(out))
 
 
 def make_clip(path: Path, width: int, height: int, frames: int) -> None:
     """Write a clip with detail and motion."""
-    from engine.media.write import write_video
-
     rng = np.random.default_rng(0)
     base = rng.integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
     base = base.repeat(8, axis=0).repeat(8, axis=1)
-    write_video(path, (np.roll(base, 4 * k, axis=1) for k in range(frames)), Fraction(24))
+    write_video(path, (np.roll(base, 4 * k, axis=1) for k in range(frames)), Fraction(30))
 
 
-def main() -> None:
-    """Print time and memory of both ways, side by side."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="1920x1080", help="of the source")
-    parser.add_argument("--bucket", default="960x544")
-    parser.add_argument("--frames", type=int, default=49)
-    options = parser.parse_args()
-    source = [int(side) for side in options.size.split("x")]
-    bucket = options.bucket.split("x")
-    results: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-    digests = set()
+def that_fit(size: tuple[int, int], frames: int) -> int:
+    """Return how many frames the plain way has memory for, at most `frames`."""
+    a_frame = PLAIN_BYTES * 3 * size[0] * size[1]
+    fit = int(psutil.virtual_memory().available * 0.8) // a_frame
+    return min(frames, max(1, (fit - 1) // 8 * 8 + 1))
+
+
+def rows_of(name: str, folder: Path, rounds: int) -> list[Row]:
+    """Measure one source."""
+    size = SOURCES[name]
+    frames = that_fit(size, FRAMES)
+    path = folder / f"{name}.mp4"
+    make_clip(path, *size, frames)
+    runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    for number in range(rounds):
+        for way in list(WAYS)[:: 1 if number % 2 == 0 else -1]:
+            runs[way].append(run(way, path, frames))
+    cpu, wall, memory = (
+        {way: [float(one[at]) for one in each] for way, each in runs.items()} for at in (1, 0, 2)
+    )
+    equal = len({one.digest for each in runs.values() for one in each}) == 1
+    what = f"{name} → {BUCKET[0]}x{BUCKET[1]}x{frames}"
+    against = "whole clip in float32"
+    on_wall = ratio_of(wall["naive"], wall["ours"])
+    return [
+        Row(
+            what=f"{what}, clips a second",
+            against=against,
+            goal=FASTER,
+            ratio=ratio_of(cpu["naive"], cpu["ours"]),
+            equal=equal,
+            detail=f"{spread(cpu['naive'])} against {spread(cpu['ours'])} of processor time; "
+            f"{spread(wall['naive'])} against {spread(wall['ours'])} on the wall ({on_wall:.1f} ×)",
+        ),
+        Row(
+            what=f"{what}, peak memory",
+            against=against,
+            goal=SMALLER,
+            ratio=ratio_of(memory["naive"], memory["ours"]),
+            equal=equal,
+            detail=f"{spread(memory['naive'], 'GiB')} against {spread(memory['ours'], 'GiB')}, "
+            "each over its imports",
+        ),
+    ]
+
+
+def measure(quick: bool) -> Sequence[Row]:
+    """Measure all sources."""
+    rounds = QUICK_ROUNDS if quick else ROUNDS
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        make_clip(path, source[0], source[1], options.frames)
-        for _ in range(ROUNDS):
-            for way in WAYS:
-                command = [sys.executable, __file__, way, str(path), *bucket, str(options.frames)]
-                out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-                seconds, memory, digest = json.loads(out)
-                results[way].append((seconds, memory))
-                digests.add(digest)
-    result = 3 * options.frames * int(bucket[0]) * int(bucket[1]) * 4 / 2**20
-    print(f"{options.size}, {options.frames} frames to {options.bucket}, best of {ROUNDS}")
-    print(f"the result alone is {result:.0f} MiB in float32")
-    best = {
-        way: [min(column) for column in zip(*runs, strict=True)] for way, runs in results.items()
-    }
-    for way, (seconds, memory) in best.items():
-        print(f"{way:>6}  {seconds:7.2f} s  {memory:8.0f} MiB over the imports")
-    faster, smaller = (a / b for a, b in zip(best["naive"], best["ours"], strict=True))
-    print(f" ratio  {faster:6.2f}x faster, {smaller:.1f}x less memory")
-    print(f"pixels  {'equal to the bit' if len(digests) == 1 else 'DIFFERENT'}")
+        return [row for name in SOURCES for row in rows_of(name, Path(folder), rounds)]
 
 
 if __name__ == "__main__":
-    child(*sys.argv[1:]) if sys.argv[1:2] and sys.argv[1] in WAYS else main()
+    if sys.argv[1:2] and sys.argv[1] in WAYS:
+        child(*sys.argv[1:])
+    else:
+        main("frames", __doc__, measure)

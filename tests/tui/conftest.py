@@ -11,6 +11,7 @@ def test_something(project: Project) -> None:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import html
 import io
@@ -20,6 +21,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -41,6 +43,7 @@ from engine.dataset.write_captions import Answer  # noqa: E402
 from engine.overview_file import FILE, write_overview  # noqa: E402
 from engine.project import Project, load_project, update_project  # noqa: E402
 from ltx_tui.app import Workbench  # noqa: E402
+from ltx_tui.child import Child  # noqa: E402
 from ltx_tui.screens.workbench import WorkbenchScreen  # noqa: E402
 from ltx_tui.store import Store  # noqa: E402
 from tests.tui.bucket_rows import THREE  # noqa: E402
@@ -148,15 +151,42 @@ def alone(*widgets: Widget, project: Project | None = None, css: str = "") -> Wo
     return Workbench(root, project, screen=_Alone(widgets, css))
 
 
+_started: WeakSet[Child] = WeakSet()
+# Seconds for a child to end.
+_PATIENCE = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Know the children that an app starts."""
+    start = Child.start
+
+    async def started(*arguments: Any, **named: Any) -> Child:
+        child = await start(*arguments, **named)
+        _started.add(child)
+        return child
+
+    monkeypatch.setattr(Child, "start", started)
+
+
 def run_app(
     app: App[Any], steps: Steps, *, size: tuple[int, int] = SMALL, toasts: bool = False
 ) -> None:
     """Run an app without a terminal, and do the steps once it is idle; toasts only if asked for."""
 
     async def run() -> None:
-        async with app.run_test(size=size, notifications=toasts) as pilot:
-            await pilot.pause()
-            await steps(pilot)
+        _started.clear()
+        try:
+            async with app.run_test(size=size, notifications=toasts) as pilot:
+                await pilot.pause()
+                await steps(pilot)
+        finally:
+            # One that outlives its loop is complained of in a later test.
+            for child in list(_started):
+                child.hang_up()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(child.wait(), _PATIENCE)
+                await child.close()
 
     asyncio.run(run())
 

@@ -66,7 +66,10 @@ class FakeEngine:
     def encoding(self, *, only: Iterable[str] = ()) -> tuple[str, ...]:
         return tuple(only)
 
-    async def start(self, spec: tuple[str, ...]) -> JobInfo:
+    def captioning(self, **asked: Any) -> dict[str, Any]:
+        return asked
+
+    async def start(self, spec: tuple[str, ...] | dict[str, Any]) -> JobInfo:
         return self._do("start", spec)
 
     async def pause(self, number: int) -> JobInfo:

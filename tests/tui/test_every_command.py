@@ -140,8 +140,20 @@ async def _open(pilot: Pilot[Any], app: Workbench, scope: str) -> None:
 
         doc = await screen.desk.captions.open(Key("scene-0000.mp4"))
         await app.push_screen(ConflictScreen(screen.desk.captions, doc))
+    elif scope == "scenes":
+        from engine.scene_choices import Choices
+        from engine.scene_sources import Source
+        from ltx_tui.scenes_state import VideoScenes
+        from ltx_tui.screens.scenes import ScenesScreen
+
+        video = VideoScenes(Source(path=app.start / "film.mp4", size=0), Choices())
+        await app.push_screen(ScenesScreen(screen.desk.scenes, video))
     else:
-        command = {"replace": "caption.find", "versions": "caption.history"}
+        command = {
+            "replace": "caption.find",
+            "versions": "caption.history",
+            "videos": "workbench.scenes",
+        }
         own = {"plan", "frames", "doctor"}
         await app.run_command(
             command.get(scope, f"{'workbench' if scope in own else 'app'}.{scope}")

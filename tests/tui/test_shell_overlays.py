@@ -118,7 +118,7 @@ def test_help_looks_as_it_did(bench: Workbench, size: tuple[int, int]) -> None:
 def test_help_scrolls_to_the_signs(bench: Workbench) -> None:
     async def steps(pilot: Pilot[Any]) -> None:
         await ready(pilot)
-        await pilot.press("f1", "pagedown")
+        await pilot.press("f1", "pagedown", "pagedown")
         await pilot.pause()
         assert any("⊘ blocked" in line for line in shown(bench))
         await pilot.press("escape", "3", "f1", "G")

@@ -201,7 +201,7 @@ def test_movement_passes_headings(project: Project) -> None:
         screen = await open_settings(app, pilot)
         await pilot.press("G")
         assert screen._row is not None
-        assert screen._row.section == "memory"
+        assert screen._row.section == "scale"
         await pilot.press("g", *["j"] * 7)
         assert screen._row.key is not None
         assert screen._row.key.full_name == "models.checkpoint"

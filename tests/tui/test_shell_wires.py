@@ -207,8 +207,8 @@ def test_a_project_file_that_is_wrong_is_told_of(bench: Workbench, project: Proj
         screen = await ready(pilot)
         (project.root / "project.toml").write_text("[video]\nbuckts = 1\n", "utf-8")
         await pilot.press("f5")
-        await pilot.pause()
-        assert any("unknown key" in one.message for one in bench._notifications)
+        while not any("unknown key" in one.message for one in bench._notifications):
+            await pilot.pause(0.02)
         assert screen.desk.project.video.buckets == "960x544x49"
 
     run_app(bench, steps)

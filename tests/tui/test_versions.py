@@ -61,6 +61,8 @@ def test_versions_and_what_restoring_changes(project: Project, size: tuple[int, 
     async def steps(editing: Editing) -> None:
         await history(editing)
         await editing.press("j")
+        if size == WIDE:  # there is room for two beside each other
+            await editing.press("d")
         await editing.still()
         kinds = [line.split()[2] for line in editing.lines[1:4]]
         assert kinds == ["outside", "edited", "auto"]

@@ -66,6 +66,7 @@ def main() -> None:
                 os.write(tell, b"end\n")
                 await asyncio.sleep(0.7)
                 os.write(tell, b"idle\n")
+                await asyncio.sleep(1)  # leaving sends something, too
                 app.exit(0)
 
             app.call_later(lambda: app.run_worker(steps()))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -236,3 +239,14 @@ def test_an_error_that_a_library_makes_of_it_is_told_as_what_it_was() -> None:
         library()
     with pytest.raises(ValueError, match="of its own"), LiveBytes(limit=10):
         raise ValueError("of its own")
+
+
+def test_counting_does_not_load_the_compiler() -> None:
+    """Torch would, at the first op: seconds in the start of every encoder on a CPU."""
+    code = (
+        "import sys, torch; from engine.memory.budget import LiveBytes\n"
+        "with LiveBytes() as counter: torch.zeros(8).add(1)\n"
+        "assert counter.peak == 64, counter.peak\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -88,7 +88,7 @@ def test_every_option_has_its_place(
         *("clips", "-o", "out.jsonl", "-c", "openai", "-d", "cpu", "-i", "Say it.", "-r"),
         *("-e", "MP4,.png, mp4", "-f", "2", "--no-audio", "--raw-caption", "--override"),
         *("--base-url", "http://localhost:8000/v1", "--model", "m", "--num-workers", "3"),
-        *("--api-key", KEY),
+        *("--api-key", KEY, "--keep-edited"),
     )
     section = spec.project.captions
     assert (section.captioner, section.model, section.base_url, section.num_workers) == (
@@ -104,6 +104,7 @@ def test_every_option_has_its_place(
         False,
     )
     assert (spec.extensions, spec.recursive, spec.overwrite) == (("mp4", "png"), True, True)
+    assert spec.keep_edited
     assert spec.project.dataset_path == folder.parent / "out.jsonl"
     assert spec.project.run.device == "cpu"
     # The key is in the environment alone.
@@ -119,6 +120,8 @@ def test_one_file_and_a_dataset(engine: fakes.FakeEngine, folder: Path) -> None:
     spec = asked(engine, "clips/mine.csv")
     assert spec.source is None
     assert spec.project.dataset_path == folder / "mine.csv"
+    engine.calls.clear()
+    assert asked(engine, "clips/mine.csv", "--clip", "a.mp4").only == ("a.mp4",)
     wrong = call("clips/mine.csv", "-o", "other.json")
     assert wrong.exit_code == 2
     assert "leave --output out" in wrong.stderr
@@ -166,6 +169,8 @@ def test_a_models_folder_is_taken_from_the_current_folder(
         (("clips", "--num-workers", "65"), 2, "65"),
         (("clips", "--use-8bit"), 3, "ltx-tui[quantize]"),
         (("clips", "--foreground", "--detach"), 2, "cannot both be given"),
+        (("clips", "--keep-edited"), 2, "only goes with --override"),
+        (("clips", "--clip", "z.mp4", "--clip", "y.mp4"), 2, "no clip is called y.mp4, z.mp4"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_begun(

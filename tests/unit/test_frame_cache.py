@@ -34,9 +34,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     begun: list[int | None] = []
     real = reading.video_frames
 
-    def counted(path: Path, found: Probe, ticks: int | None = None) -> Any:
+    def counted(path: Path, found: Probe, ticks: int | None = None, threads: int = 0) -> Any:
         begun.append(ticks)
-        return real(path, found, ticks)
+        return real(path, found, ticks, threads)
 
     monkeypatch.setattr(reading, "video_frames", counted)
     return begun

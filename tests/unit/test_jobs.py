@@ -18,6 +18,8 @@ from engine.models.toy import make_toy_models
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Plan, Status
 from engine.project import Project, apply_overrides
+from engine.worker.take_out import Wanted
+from engine.worker.take_out import do as take_out
 from tests.jobs import ending, failed, made, outputs, project_of, run, statuses
 from tests.small_set import (
     BUCKETS,
@@ -144,8 +146,8 @@ def test_another_model_makes_its_own_outputs_stale(
 
 
 def test_a_row_taken_out_leaves_orphans_that_are_moved_and_can_come_back(project: Project) -> None:
-    rows = json.loads(project.dataset_path.read_text())
-    write_dataset(project.root, rows[1:])
+    wide = take_out(Wanted(project=project, names=("wide.mp4",)))
+    assert (wide.fault, wide.rows) == (None, (0,))
     plan = plan_of(project)
     assert {(o.stage.value, o.path) for o in plan.orphans} == {
         (stage.value, "wide.pt") for stage in ENCODE
@@ -158,7 +160,7 @@ def test_a_row_taken_out_leaves_orphans_that_are_moved_and_can_come_back(project
     assert "wide.pt" not in outputs(project.output_dir / "latents")
     assert outputs(project.state_dir / "orphans") == {f"{s.value}/wide.pt" for s in ENCODE}
 
-    write_dataset(project.root, rows)
+    assert take_out(Wanted(project=project, is_back=True)).rows == (0,)
     assert set(statuses(plan_of(project), Stage.LATENTS).values()) == {Status.FRESH, Status.ASIDE}
     assert made(run(project)) == []
     assert not plan_of(project).has_work

@@ -212,3 +212,11 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_nothing_half_is_written(
     db.one("PRAGMA max_page_count=1000000")
     journal.start(job, KEY, device="cpu", rung="")
     assert len(journal.attempts(job)) == 1
+
+
+def test_a_list_of_jobs_reads_no_step(tmp_path: Path) -> None:
+    with Ledger(tmp_path / ".ltx-tui") as ledger:
+        found = ledger.database.all(
+            "EXPLAIN QUERY PLAN SELECT count(*) FROM steps WHERE job=1 AND state='done'"
+        )
+    assert "COVERING INDEX steps_by_state" in found[0][-1]

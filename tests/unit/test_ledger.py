@@ -115,3 +115,38 @@ def test_two_runs_in_one_project_are_refused(state: Path) -> None:
         pass
     with run_lock(state):
         pass
+
+
+def test_what_is_known_of_many_files_is_asked_for_together(state: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.mp4" for number in range(1203)]  # more than one query takes
+    for file in files:
+        file.write_text(file.name)
+    with Ledger(state) as ledger:
+        with ledger.database.transaction(durable=False):
+            for file in files:
+                ledger.probe_bytes(file, 1, lambda path: path.name.encode())
+                ledger.digest(file)
+        assert dict(ledger.known_probes(files, 1)) == {file: file.name.encode() for file in files}
+        assert dict(ledger.known_digests(files)) == {file: ledger.digest(file) for file in files}
+        assert dict(ledger.known_probes(files, 2)) == {}
+
+
+def test_what_is_known_of_a_file_that_changed_or_went_is_not_told(
+    state: Path, tmp_path: Path
+) -> None:
+    kept, changed, gone, new = (tmp_path / name for name in ("kept", "changed", "gone", "new"))
+    with Ledger(state) as ledger:
+        for file in (kept, changed, gone):
+            file.write_text("one")
+            ledger.digest(file)
+        changed.write_text("longer")
+        gone.unlink()
+        new.write_text("new")
+        assert [path for path, _ in ledger.known_digests([kept, changed, gone, new])] == [kept]
+
+
+def test_whether_a_stage_has_made_anything(state: Path, tmp_path: Path) -> None:
+    with Ledger(state) as ledger:
+        ledger.record(tmp_path / "latents", "a.pt", record())
+        assert ledger.has_outputs(tmp_path / "latents")
+        assert not ledger.has_outputs(tmp_path / "conditions")

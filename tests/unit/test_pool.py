@@ -13,7 +13,7 @@ import pytest
 from engine.errors import EnvironmentFaultError, UsageError
 from engine.precompute.layout import Stage
 from engine.precompute.steps import StageSetup, TextStep
-from engine.worker.lane import Died, FullDiskError, LeftOut, Outcome, split
+from engine.worker.lane import split
 from engine.worker.messages import (
     Device,
     Guarded,
@@ -25,6 +25,7 @@ from engine.worker.messages import (
     Work,
 )
 from engine.worker.pool import Pool
+from engine.worker.stage_work import Died, FullDiskError, LeftOut, Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,7 +157,7 @@ def test_all_gpus_share_the_work(
 ) -> None:
     monkeypatch.setenv("FAKE_GPUS", "3")
     pool = Pool(tmp_path / "logs", "auto", 30)
-    seen = run(pool, works(tmp_path, *["slow 0.02"] * 40))
+    seen = run(pool, works(tmp_path, *["slow 0.1"] * 40))
     assert ends(seen, StepDone) == list(range(40))
     devices = Counter(
         o.device for o in seen if isinstance(o, Outcome) and isinstance(o.answer, StepDone)
@@ -166,13 +167,50 @@ def test_all_gpus_share_the_work(
     assert len({line.split()[0] for line in fake.read_text().splitlines()}) == 3
 
 
+def test_what_shares_a_batch_does_not_depend_on_who_is_how_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GPUS", "2")
+    sent: dict[int, Work] = {}
+
+    async def note(work: Work) -> None:
+        sent[work.step.id] = work
+        await asyncio.sleep(0.001)  # the other device gets its turn
+
+    async def collect() -> None:
+        pool = Pool(tmp_path / "logs", "auto", 60)
+        prompts = [f"slow 0.0{1 + n % 5}" for n in range(38)]
+        async for _ in pool.run(setup(4), works(tmp_path, *prompts), sending=note):
+            pass
+        await pool.close()
+
+    asyncio.run(collect())
+    assert [sent[number].batch for number in range(38)] == [n // 4 for n in range(38)]
+    assert [sent[number].together for number in range(38)] == [4] * 36 + [2] * 2
+
+
+def test_near_the_end_a_slow_device_is_left_out(
+    tmp_path: Path, fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GPUS", "2")
+    monkeypatch.setenv("FAKE_SLOW", "cuda:1 3")
+    pool = Pool(tmp_path / "logs", "auto", 60)
+    seen = run(pool, works(tmp_path, *["slow 0.1"] * 60))
+    assert ends(seen, StepDone) == list(range(60))
+    done = [o for o in seen if isinstance(o, Outcome) and isinstance(o.answer, StepDone)]
+    slow = sum(o.device == "cuda:1" for o in done)
+    # In the 3 s of one step there the other does thirty; with three in hand it would be 9 s.
+    assert 1 <= slow <= 3
+    assert done[-1].device == "cuda:0" or slow == 1
+
+
 def test_a_device_that_cannot_be_used_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_GPUS", "2")
     monkeypatch.setenv("FAKE_REFUSE", "cuda:1")
-    seen = run(Pool(tmp_path / "logs", "auto", 30), works(tmp_path, *["slow 0.02"] * 12))
-    assert ends(seen, StepDone) == list(range(12))
+    seen = run(Pool(tmp_path / "logs", "auto", 30), works(tmp_path, *["slow 0.1"] * 40))
+    assert ends(seen, StepDone) == list(range(40))
     assert [o for o in seen if isinstance(o, LeftOut)] == [LeftOut("cuda:1", "no driver")]
 
 
@@ -245,3 +283,47 @@ def test_devices_by_name() -> None:
     assert split("cuda:1, cpu", gpus) == ["cuda:1", "cpu"]
     with pytest.raises(UsageError, match="twice"):
         split("cuda:0,cuda:0", gpus)
+
+
+def test_an_encoder_that_was_started_ahead_does_the_work(tmp_path: Path) -> None:
+    before = children()
+
+    async def ahead() -> tuple[list[object], int]:
+        pool = Pool(tmp_path / "logs", "cpu", 30)
+        pool.warm()
+        pool.warm()
+        await asyncio.wait([pool._lanes[0]._starting])
+        started = len(children() - before)
+        try:
+            return [one async for one in pool.run(setup(), works(tmp_path, "ok", "ok"))], started
+        finally:
+            assert len(children() - before) == started
+            await pool.close()
+
+    seen, started = asyncio.run(ahead())
+    assert started == 1
+    assert [one.answer.id for one in done_of(seen)] == [0, 1]
+    assert children() <= before
+
+
+def test_an_encoder_that_was_started_ahead_in_vain_ends_with_the_job(tmp_path: Path) -> None:
+    before = children()
+
+    async def in_vain() -> None:
+        pool = Pool(tmp_path / "logs", "cpu", 30)
+        pool.warm()
+        await asyncio.sleep(0.05)
+        await pool.close()
+
+    asyncio.run(in_vain())
+    assert children() <= before
+
+
+def children() -> set[int]:
+    """Return the processes that were started by this one, and run."""
+    found = psutil.Process().children()
+    return {one.pid for one in found if one.status() != psutil.STATUS_ZOMBIE}
+
+
+def done_of(seen: list[object]) -> list[Outcome]:
+    return [one for one in seen if isinstance(one, Outcome) and isinstance(one.answer, StepDone)]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from engine.errors import EnvironmentFaultError, LtxError, MediaError, ProjectError
 from engine.precompute.layout import Stage
 from engine.project import Project, apply_overrides
-from engine.worker.lane import FullDiskError
 from engine.worker.protocol import REQUESTS, Start
 from engine.worker.spec import Fault, JobSpec, clips_of, decoder, encode
+from engine.worker.stage_work import FullDiskError
 
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20)
 BYTES = st.binary(min_size=1, max_size=12).filter(lambda b: b"/" not in b and b"\0" not in b)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from engine.errors import EnvironmentFaultError
+from engine.media.cores import SCALERS
 from engine.memory.forecast import VideoShape, video_peak, video_weights
 from engine.memory.peaks import Peak
 from engine.memory.rungs import on_cpu, video_ladder
@@ -295,4 +296,4 @@ def test_tiles_are_taken_only_by_name_and_have_no_ladder(models: Models) -> None
 def test_what_reading_takes_is_known_before(models: Models) -> None:
     stage = VideoStage(video_setup(models), nobody)
     kept, frame = 3 * FRAMES * WIDTH * HEIGHT * 2, 3 * 96 * 80 * 4
-    assert stage.host_bytes(video_steps()[0]) == kept + frame
+    assert stage.host_bytes(video_steps()[0]) == kept + SCALERS * frame

@@ -24,7 +24,13 @@ from engine.precompute.steps import (
 )
 from tests.stage_guards import Gpu, Models, Told, go_on, nobody
 
-PROMPTS = ["a man walks", "the camera follows a dog " * 5, "rain " * 40, "日本語 🎬"]
+# Of similar length, so that they share a batch.
+PROMPTS = [
+    "a man walks " * 12,
+    "the camera follows a dog " * 7,
+    "rain " * 40,
+    "日本語 🎬 " * 2 + "rain " * 8,
+]
 
 
 def text_setup(models: Models, **more: object) -> StageSetup:
@@ -170,7 +176,7 @@ def test_eight_bits_come_before_the_cpu_only_when_asked_for_by_name(
     (made,) = encode_text(stage, 1)
     # A single way, since there is no other device behind this one.
     assert (made.rung, made.approximate) == ("", "8-bit")
-    assert made.detail == "4 tokens, 8-bit (approximate)"
+    assert made.detail == "37 tokens, 8-bit (approximate)"
     assert not near([made], batch_of_text[:1], 0)
     assert near([made], batch_of_text[:1], 0.5)
     assert [(step, rung) for step, rung, _ in told.lines] == [(-1, "8-bit on CPU")]

@@ -15,7 +15,7 @@ from transformers import Gemma3TextModel
 from engine.errors import EnvironmentFaultError, ModelError
 from engine.models.checkpoint import Checkpoint
 from engine.models.gemma import load_text_tower
-from engine.models.text_encoder import TextEncoder
+from engine.models.text_encoder import TextEncoder, _batches
 from engine.models.tokens import TokenCounter
 from engine.models.toy import ToyModels, make_toy_models
 
@@ -83,6 +83,18 @@ def test_long_prompts_are_cut_and_counted(f32):
     (again,) = f32.encode(["rain " * 1600])
     assert again.truncated == embeds.truncated + 100
     assert torch.equal(again.video, embeds.video)
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 1024), max_size=40), size=st.integers(1, 9))
+def test_prompts_of_similar_length_go_together(lengths, size):
+    batches = list(_batches(lengths, size))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) <= size
+        assert 3 * max(lengths[i] for i in batch) <= 4 * min(lengths[i] for i in batch)
+    longest = [lengths[batch[0]] for batch in batches]
+    assert longest == sorted(longest, reverse=True)
 
 
 def test_no_prompts_no_work(f32):

@@ -125,9 +125,9 @@ def test_what_is_near_is_not_sought(clip: Path, monkeypatch: pytest.MonkeyPatch)
     begun: list[Any] = []
     decoded = video_frames.video_frames
 
-    def counted(path: Path, found: Probe, ticks: int | None = None) -> Any:
+    def counted(path: Path, found: Probe, ticks: int | None = None, threads: int = 0) -> Any:
         begun.append(ticks)
-        return decoded(path, found, ticks)
+        return decoded(path, found, ticks, threads)
 
     monkeypatch.setattr(video_frames, "video_frames", counted)
     times = [Fraction(number, 24) for number in (0, 1, 2, 3, 50, 51)]

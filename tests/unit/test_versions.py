@@ -79,3 +79,16 @@ def test_two_workbenches_note_versions_at_once(tmp_path: Path) -> None:
         thread.join()
     texts = {one.text for one in Versions(CaptionDatabase(tmp_path)).of(KEYS[0])}
     assert texts == {f"{letter}{number}" for letter in "ab" for number in range(20)}
+
+
+def test_what_is_rejected_stays_wherever_it_reads_so(tmp_path: Path) -> None:
+    versions = Versions(CaptionDatabase(tmp_path))
+    for key, text in [(KEYS[0], "one"), (KEYS[0], "two"), (KEYS[0], "one"), (KEYS[1], "one")]:
+        versions.note(key, Kind.AUTO, text)
+    versions.reject(KEYS[0], "one")
+    assert [(one.kind, one.text) for one in versions.of(KEYS[0])] == [
+        (Kind.REJECTED, "one"),
+        (Kind.AUTO, "two"),
+        (Kind.REJECTED, "one"),
+    ]
+    assert [one.kind for one in versions.of(KEYS[1])] == [Kind.AUTO]

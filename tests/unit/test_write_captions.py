@@ -197,3 +197,11 @@ def test_what_is_written_after_our_rename_is_looked_at_again(
 
     monkeypatch.setattr(write_captions, "stamp", late)
     assert ask(path, edit("a.mp4", "one", "mine")).stamp == (0, 0, 0)
+
+
+def test_a_dataset_without_rows_takes_the_first(tmp_path: Path) -> None:
+    path = dataset(tmp_path, [])
+    assert ask(path).problem == ""
+    answer = ask(path, edit("a.mp4", "", "new", add=True))
+    assert (answer.problem, answer.saved) == ("", (("a.mp4", 0),))
+    assert json.loads(path.read_text()) == [{"media_path": "a.mp4", "caption": "new"}]

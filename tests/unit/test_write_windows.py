@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.dataset import write_windows
+from engine.dataset import rewrite
 from engine.dataset.caption_db import Key
 from engine.dataset.manifest import load_manifest
 from engine.dataset.windows import END_COLUMN, START_COLUMN, Span, read_span
@@ -229,7 +229,7 @@ def test_what_another_program_writes_at_the_last_moment_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, ".json", [clip("a.mp4"), clip("b.mp4")])
-    real = write_windows.atomic_path
+    real = rewrite.atomic_path
     others = [[clip("b.mp4", "new"), clip("a.mp4", "new")]]
 
     def late(target: Path) -> Any:
@@ -237,7 +237,7 @@ def test_what_another_program_writes_at_the_last_moment_stays(
             write(tmp_path, ".json", others.pop())
         return real(target)
 
-    monkeypatch.setattr(write_windows, "atomic_path", late)
+    monkeypatch.setattr(rewrite, "atomic_path", late)
     done = change_window(path, setting("a.mp4", 1.0, 2.0))
     assert done.row == 1
     assert cells(path) == [clip("b.mp4", "new"), clip("a.mp4", "new")]
@@ -248,13 +248,13 @@ def test_a_file_that_keeps_changing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, ".json", [clip("a.mp4")])
-    real, count = write_windows.atomic_path, iter(range(100))
+    real, count = rewrite.atomic_path, iter(range(100))
 
     def late(target: Path) -> Any:
         write(tmp_path, ".json", [clip("a.mp4", str(next(count)))])
         return real(target)
 
-    monkeypatch.setattr(write_windows, "atomic_path", late)
+    monkeypatch.setattr(rewrite, "atomic_path", late)
     with pytest.raises(DatasetError, match="keeps changing"):
         change_window(path, setting("a.mp4", 1.0, 2.0))
     assert [*tmp_path.iterdir()] == [path]

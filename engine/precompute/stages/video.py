@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import UsageError
+from engine.media.cores import SCALERS
 from engine.media.frames import FrameRequest, read_frames
 from engine.memory.calibration import GPU_EXTRA, Calibration
 from engine.memory.forecast import VideoShape, exceeds_index_limit, video_weights
@@ -79,10 +80,11 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         return read_frames(Path(step.media), step.probe, request, dtype=self._dtype)
 
     def host_bytes(self, step: VideoStep) -> int:
-        """Return the bytes of the kept frames, and of one of the source in float32."""
+        """Return the bytes of the kept frames, and of one of the source in float32 a scaler."""
         width, height = step.size
         kept = 3 * step.window.frames * width * height * self._dtype.itemsize
-        return kept + 3 * step.probe.width * step.probe.height * torch.float32.itemsize
+        frame = 3 * step.probe.width * step.probe.height * torch.float32.itemsize
+        return kept + SCALERS * frame
 
     def begins_with(self, steps: Sequence[VideoStep], lower: int = 0) -> str:
         """Return the first rung that fits the first clip and those like it."""

@@ -114,7 +114,7 @@ def gradient(ask: Ask, place: int, number: int, *, is_right: bool) -> Shot:
         value // step * step
         for y in range(height)
         for x in range(width)
-        for value in (255 * x // width, 255 * y // height, number)
+        for value in (255 * x // width, 255 * y // height, number % 256)
     )
     if ask.decoded is None:
         array = np.frombuffer(pixels, np.uint8).reshape(height, width, 3)

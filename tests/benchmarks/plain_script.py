@@ -1,0 +1,123 @@
+"""A dataset encoded the straightforward way: one process, one clip after another, nothing ahead.
+
+It has the same models and makes the same files. Each clip is decoded as a whole to RGB, made
+float32, scaled and cropped; each caption is padded to 1,024 tokens. With `own` the reading and
+writing are ltx-tui's own, so that what is left between the two is what is done at the same time.
+
+python -m tests.benchmarks.plain_script plain|own PROJECT OUT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import av
+import torch
+
+from engine.dataset.clips import Clip, load_clips
+from engine.dataset.columns import project_columns
+from engine.dataset.manifest import load_manifest
+from engine.media.audio import read_audio
+from engine.media.probe import probe
+from engine.models.audio_vae import load_audio_encoder
+from engine.models.checkpoint import Checkpoint
+from engine.models.text_encoder import TextEncoder
+from engine.models.video_vae import load_video_encoder
+from engine.precompute.layout import Stage, stage_folders
+from engine.precompute.make_steps import make_setup, make_step
+from engine.precompute.outputs import Payload, audio_payload, conditions_payload, latents_payload
+from engine.precompute.stages import open_stage
+from engine.precompute.survey import survey
+from engine.project import Project, load_project
+
+STAGES = (Stage.CONDITIONS, Stage.LATENTS, Stage.AUDIO_LATENTS)
+
+
+def clips_of(project: Project) -> tuple[Clip, ...]:
+    """Return the clips of a project's dataset."""
+    manifest = load_manifest(project.dataset_path)
+    return load_clips(manifest, project_columns(manifest, project.dataset)).clips
+
+
+def pixels(path: Path, width: int, height: int, frames: int) -> torch.Tensor:
+    """Decode everything, make it float, resize the clip, crop it, normalise it."""
+    with av.open(str(path)) as container:
+        arrays = []
+        for frame in container.decode(video=0):
+            arrays.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
+            if len(arrays) == frames:
+                break
+    video = torch.stack(arrays).permute(0, 3, 1, 2).float() / 255
+    rows, columns = video.shape[2:]
+    size = (height, int(columns * height / rows))
+    if columns / rows <= width / height:
+        size = (int(rows * width / columns), width)
+    video = torch.nn.functional.interpolate(video, size, mode="bicubic", antialias=True)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    video = video[:, :, top : top + height, left : left + width].clamp(0, 1)
+    return ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
+
+
+def plain(project: Project, out: Path) -> None:
+    """Encode the dataset, stage by stage and clip by clip."""
+    clips = clips_of(project)
+    width, height, frames = (int(side) for side in project.video.buckets.split("x"))
+    assert project.checkpoint_path is not None
+    assert project.text_encoder_path is not None
+    checkpoint = Checkpoint.open(project.checkpoint_path)
+    text = TextEncoder.load(project.text_encoder_path, checkpoint, "cpu")
+    for clip in clips:
+        (one,) = text.encode([clip.caption], padding="full")
+        _save(
+            out, "conditions", clip, conditions_payload(one.video, one.mask, one.audio, "current")
+        )
+    video = load_video_encoder(checkpoint)
+    for clip in clips:
+        found = probe(clip.media)
+        latents = video.encode(pixels(clip.media, width, height, frames)[None])
+        _save(out, "latents", clip, latents_payload(latents[0], float(found.fps)))
+    sounds = load_audio_encoder(checkpoint, "cpu")
+    for clip in clips:
+        found = probe(clip.media)
+        sound = read_audio(clip.media, found, start=0.0, duration=frames / found.fps)
+        assert sound is not None
+        seconds = sound.samples.shape[1] / sound.rate
+        _save(
+            out,
+            "audio_latents",
+            clip,
+            audio_payload(sounds.encode(sound.samples, sound.rate), seconds),
+        )
+
+
+def _save(out: Path, stage: str, clip: Clip, payload: Payload) -> None:
+    path = out / stage / clip.output
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(payload, path)
+
+
+def own(project: Project, out: Path) -> None:
+    """Do what ltx-tui does for each clip, one after another."""
+    clips = clips_of(project)
+    probes = {clip.media: probe(clip.media) for clip in clips}
+    plans = survey(clips, project, _buckets(project), dict(probes))
+    folders = stage_folders(out)
+    for stage in STAGES:
+        runner = open_stage(make_setup(stage, project), lambda _model, _device: None)
+        for number, plan in enumerate(plans):
+            step = make_step(number, stage, plan, project, folders)
+            (made,) = runner.make([step], [runner.prepare(step)], lambda: False)
+            runner.write(step, made)
+        runner.close()
+
+
+def _buckets(project: Project) -> tuple[object, ...]:
+    from engine.buckets import parse_buckets
+
+    return parse_buckets(project.video.buckets)
+
+
+if __name__ == "__main__":
+    ways = {"plain": plain, "own": own}
+    ways[sys.argv[1]](load_project(Path(sys.argv[2]) / "project.toml"), Path(sys.argv[3]))
