@@ -31,7 +31,7 @@ from tests.workers import end_worker, kill_worker, worker_pid
 
 KILLS = int(os.environ.get("LTX_TUI_KILLS", "100"))
 SEED = int(os.environ.get("LTX_TUI_SEED", "20261125"))
-CLIPS = 100
+CLIPS = 240
 # Without captions, whose library takes longer to import than all the rest takes.
 STAGES = (Stage.LATENTS, Stage.AUDIO_LATENTS)
 

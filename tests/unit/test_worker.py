@@ -83,18 +83,22 @@ def test_two_clients_see_the_same_and_a_late_one_catches_up(make: Make) -> None:
     project = make(*["slow 0.05"] * 20)
 
     async def both(engine: Engine) -> None:
-        job = await engine.start(captions_of(project))
+        there = asyncio.Barrier(3)
 
         async def watch() -> list[object]:
             seen: list[object] = []
             async with aclosing(engine.events()) as news:
                 async for one in news:
                     seen.append(one)
+                    if len(seen) == 1:
+                        await there.wait()
                     if isinstance(one, Changed) and one.job.state is JobState.DONE:
                         return seen
             raise AssertionError("the end was not told")
 
         first, second = asyncio.create_task(watch()), asyncio.create_task(watch())
+        await there.wait()
+        job = await engine.start(captions_of(project))
         await until(engine, job.id, lambda info: info.done >= 8)
         late = [event async for event in Engine(project).follow(job.id)]
         told = [[o.event for o in await task if isinstance(o, Told)] for task in (first, second)]
