@@ -31,7 +31,8 @@ from tests.workers import end_worker, kill_worker, worker_pid
 
 KILLS = int(os.environ.get("LTX_TUI_KILLS", "100"))
 SEED = int(os.environ.get("LTX_TUI_SEED", "20261125"))
-CLIPS = 240
+# So many, and so long, that the job takes longer than all lives together.
+CLIPS = 260
 # Without captions, whose library takes longer to import than all the rest takes.
 STAGES = (Stage.LATENTS, Stage.AUDIO_LATENTS)
 
@@ -43,8 +44,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for number in range(CLIPS):
         name = f"{number % 4}/{number:02}.mp4"
-        size = (96, 96) if number % 2 else (144, 96)
-        write_clip(root / name, size=size, count=18, seed=number)
+        size = (128, 128) if number % 2 else (176, 128)
+        write_clip(root / name, size=size, count=34, seed=number)
         rows.append({"caption": f"Grating number {number} " * (number % 5 + 1), "media_path": name})
     write_dataset(root, rows)
     return root
@@ -53,7 +54,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_of(source: Path, root: Path, models: tuple[Path, Path]) -> Project:
     shutil.copytree(source, root, copy_function=shutil.copy2)
     return project_of(
-        root, models, video__buckets="64x64x17;96x64x17", audio__enabled=True, text__batch_size=2
+        root, models, video__buckets="96x96x33;128x96x33", audio__enabled=True, text__batch_size=2
     )
 
 
@@ -103,7 +104,7 @@ class Killer:
         if kind == "at work":
             with suppress(LtxError, TimeoutError):
                 await asyncio.wait_for(self.clip_started(), timeout=15)
-        longest = {"soon": 1.0, "later": 5.0, "at work": 0.8}[kind]
+        longest = {"soon": 0.7, "later": 2.0, "at work": 0.6}[kind]
         await asyncio.sleep(longest * self.random.random())
 
     async def clip_started(self) -> None:
