@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.style import Style
 from rich.text import Text
+from textual.keys import key_to_character
 
 from ltx_tui.colours import style
 from ltx_tui.command import Command
@@ -55,11 +56,16 @@ class Footer(Line):
         """Yield the commands of the focused pane, then its screen's, then the app's."""
         taken: set[str] = set()
         words: set[str] = set()
-        keys = self._keys
+        keys, focused = self._keys, self.screen.focused
         for node in reachable(self.screen.focused or self.screen):
             for one in commands(node.SCOPE):
                 own = keys_of(one, keys)
                 if not one.footer or not own or own[0] in taken or one.footer in words:
+                    continue
+                # Where text is typed, letters are text.
+                if focused is not None and focused.check_consume_key(
+                    own[0], key_to_character(own[0])
+                ):
                     continue
                 if hasattr(node, one.method):
                     words.add(one.footer)

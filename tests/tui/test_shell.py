@@ -239,3 +239,15 @@ def test_finds_the_project_of_files_and_folders(project: Project, tmp_path: Path
     assert find_project_of(tmp_path) is None
     with pytest.raises(ProjectError, match="no such file"):
         find_project_of(tmp_path / "nothing")
+
+
+def test_the_footer_of_an_editor_names_no_letters_of_others(bench: Workbench) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
+        await ready(pilot)
+        assert "P plan" in shown(bench)[-1]
+        await pilot.press("e")
+        while "esc done" not in shown(bench)[-1]:
+            await pilot.pause(0.02)
+        assert "P plan" not in shown(bench)[-1]
+
+    run_app(bench, steps, size=HUGE)
