@@ -1,4 +1,4 @@
-"""Which videos of a folder can be cut into scenes: all but those that were made here."""
+"""Videos that can be cut into scenes, all but those made here, and rows for their pieces."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from engine.dataset.add_rows import Added, add_rows
 from engine.errors import UsageError
 from engine.health_types import PROXY
 from engine.identity import stat_identity
 from engine.media.scene_options import VIDEO_SUFFIXES
+from engine.project import Project
 from engine.text import natural
 from engine.worker.scene_record import RECORDS, records
 
@@ -113,3 +115,20 @@ def _is_ours(path: Path, pieces: set[str] | None) -> bool:
 def _plain(path: Path) -> str:
     """Return a path to compare with others; links are not followed."""
     return os.path.normpath(path.absolute())
+
+
+def add_pieces(project: Project, pieces: Iterable[Path], gone: Iterable[Path]) -> Added:
+    """Give pieces rows in the project's dataset; raises as `add_rows`.
+
+    Args:
+        project: The settings.
+        pieces: Those that are there.
+        gone: Those of earlier settings that were removed.
+    """
+    return add_rows(
+        project.dataset_path,
+        sorted(pieces),
+        gone=gone,
+        video_column=project.dataset.video_column,
+        caption_column=project.dataset.caption_column,
+    )

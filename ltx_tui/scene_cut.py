@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.dataset.add_rows import Added, add_rows
+from engine.dataset.add_rows import Added
 from engine.errors import LtxError, UsageError
 from engine.project import Project
 from engine.scene_settings import cutting_of
+from engine.scene_sources import add_pieces
 from engine.text import listed, plural, visible
 from engine.worker.scene_messages import (
     AllDone,
@@ -153,13 +154,7 @@ class SceneCut:
 
     def _add(self, project: Project) -> Added:
         """Give the pieces rows in the dataset."""
-        return add_rows(
-            project.dataset_path,
-            sorted(self._there),
-            gone=self._gone,
-            video_column=project.dataset.video_column,
-            caption_column=project.dataset.caption_column,
-        )
+        return add_pieces(project, self._there, self._gone)
 
     def _outcome(self, added: Added) -> str:
         self.added = added.names

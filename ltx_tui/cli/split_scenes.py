@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from engine.dataset.add_rows import Added, add_rows
+from engine.dataset.add_rows import Added
 from engine.errors import UsageError
 from engine.media.scene_options import VIDEO_SUFFIXES, Finding
 from engine.media.scene_report import check_stats_file
@@ -25,6 +25,7 @@ from engine.project import (
     load_project,
 )
 from engine.scene_settings import choosing_of, cutting_of, finding_of, with_detector
+from engine.scene_sources import add_pieces
 from engine.settings import ScenesSection
 from engine.worker.scene_messages import PieceDone, Tell, Video, VideoDone, Wanted
 from engine.worker.scene_record import name_videos, records
@@ -109,13 +110,7 @@ class _Pieces:
 
     def add_to(self, project: Project) -> Added:
         """Give the pieces rows in the dataset."""
-        return add_rows(
-            project.dataset_path,
-            sorted(self.there),
-            gone=self.gone,
-            video_column=project.dataset.video_column,
-            caption_column=project.dataset.caption_column,
-        )
+        return add_pieces(project, self.there, self.gone)
 
 
 def build(source: Path, out_dir: Path, values: dict[str, Any], section: ScenesSection) -> Wanted:

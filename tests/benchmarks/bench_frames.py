@@ -34,6 +34,7 @@ from engine.media.bicubic import axis
 from engine.media.frames import FrameRequest, read_frames
 from engine.media.probe import Probe, probe
 from engine.media.write import write_video
+from tests.benchmarks.plain_frames import plain_frames
 from tests.benchmarks.rows import ROOT, Row, main, python, ratio_of, spread
 
 FASTER, SMALLER = 4.0, 10.0
@@ -55,25 +56,8 @@ class Run(NamedTuple):
 
 
 def naive(path: Path, _: Probe, frames: int) -> torch.Tensor:
-    """Decode everything, make it float, resize the clip, crop it, normalise it."""
-    import av
-
-    width, height = BUCKET
-    with av.open(str(path)) as container:
-        arrays = []
-        for frame in container.decode(video=0):
-            arrays.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
-            if len(arrays) == frames:
-                break
-    video = torch.stack(arrays).permute(0, 3, 1, 2).float() / 255
-    rows, columns = video.shape[2:]
-    size = (height, int(columns * height / rows))
-    if columns / rows <= width / height:
-        size = (int(rows * width / columns), width)
-    video = torch.nn.functional.interpolate(video, size, mode="bicubic", antialias=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    video = video[:, :, top : top + height, left : left + width].clamp(0, 1)
-    return ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
+    """Read it the straightforward way."""
+    return plain_frames(path, *BUCKET, frames)
 
 
 def ours(path: Path, found: Probe, frames: int) -> torch.Tensor:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import av
 import torch
 
 from engine.dataset.clips import Clip, load_clips
@@ -30,6 +29,7 @@ from engine.precompute.outputs import Payload, audio_payload, conditions_payload
 from engine.precompute.stages import open_stage
 from engine.precompute.survey import survey
 from engine.project import Project, load_project
+from tests.benchmarks.plain_frames import plain_frames
 
 STAGES = (Stage.CONDITIONS, Stage.LATENTS, Stage.AUDIO_LATENTS)
 
@@ -38,25 +38,6 @@ def clips_of(project: Project) -> tuple[Clip, ...]:
     """Return the clips of a project's dataset."""
     manifest = load_manifest(project.dataset_path)
     return load_clips(manifest, project_columns(manifest, project.dataset)).clips
-
-
-def pixels(path: Path, width: int, height: int, frames: int) -> torch.Tensor:
-    """Decode everything, make it float, resize the clip, crop it, normalise it."""
-    with av.open(str(path)) as container:
-        arrays = []
-        for frame in container.decode(video=0):
-            arrays.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
-            if len(arrays) == frames:
-                break
-    video = torch.stack(arrays).permute(0, 3, 1, 2).float() / 255
-    rows, columns = video.shape[2:]
-    size = (height, int(columns * height / rows))
-    if columns / rows <= width / height:
-        size = (int(rows * width / columns), width)
-    video = torch.nn.functional.interpolate(video, size, mode="bicubic", antialias=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    video = video[:, :, top : top + height, left : left + width].clamp(0, 1)
-    return ((video - 0.5) / 0.5).permute(1, 0, 2, 3).contiguous()
 
 
 def plain(project: Project, out: Path) -> None:
@@ -75,7 +56,7 @@ def plain(project: Project, out: Path) -> None:
     video = load_video_encoder(checkpoint)
     for clip in clips:
         found = probe(clip.media)
-        latents = video.encode(pixels(clip.media, width, height, frames)[None])
+        latents = video.encode(plain_frames(clip.media, width, height, frames)[None])
         _save(out, "latents", clip, latents_payload(latents[0], float(found.fps)))
     sounds = load_audio_encoder(checkpoint, "cpu")
     for clip in clips:
