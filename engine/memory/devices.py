@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from engine.memory.allocator import give_back
 from engine.memory.budget import LiveBytes
 from engine.memory.host import HostRoom, host_room
 from engine.memory.ways import Meter
@@ -155,8 +156,9 @@ class HostDeviceMemory(_DeviceMemory):
         return self.loading()
 
     def release(self) -> None:
-        """Free what only cycles hold."""
+        """Free what only cycles hold, and give what is free back to the system."""
         gc.collect()
+        give_back()
 
 
 class _CudaMeter:

@@ -15,6 +15,7 @@ import torch
 
 from engine.child import serving
 from engine.errors import EnvironmentFaultError, LtxError, ModelError
+from engine.memory.allocator import keep_freed_memory
 from engine.memory.ways import CancelledError
 from engine.precompute.stages import open_stage
 from engine.worker.encoder_pipe import Heart, Pipe, PipeReport, Pulse
@@ -106,6 +107,7 @@ def _refusal(error: Exception) -> StageRefused:
 
 def main() -> None:
     """Speak the protocol over stdin and stdout; everything that libraries print goes to stderr."""
+    keep_freed_memory()
     serve(Pipe(sys.stdin.buffer, serving()))
 
 

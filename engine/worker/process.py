@@ -32,15 +32,23 @@ PROGRAM = "LTX_TUI_ENCODER"
 class Program:
     """A module that is run as a child process; its `repr` tells no secrets."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        environment: Mapping[str, str] | None = None,
+        *,
+        defaults: Mapping[str, str] | None = None,
+    ) -> None:
         """Describe it.
 
         Args:
             module: Speaks `engine.worker.messages` over stdin and stdout.
             environment: Variables that it has beside our own, such as a service's key.
+            defaults: Variables that it has where our own environment lacks them.
         """
         self._module = module
         self._environment = dict(environment or {})
+        self._defaults = dict(defaults or {})
 
     @property
     def module(self) -> str:
@@ -50,10 +58,12 @@ class Program:
     @property
     def environment(self) -> dict[str, str]:
         """All variables that it has."""
-        return {**os.environ, **self._environment}
+        return {**self._defaults, **os.environ, **self._environment}
 
 
-ENCODER = Program("engine.worker.encoder")
+# Threads of torch that wait for their next share of the work otherwise keep a core busy for some
+# milliseconds, which clips are read on.
+ENCODER = Program("engine.worker.encoder", defaults={"OMP_WAIT_POLICY": "PASSIVE"})
 
 
 class EncoderDiedError(Exception):

@@ -24,6 +24,7 @@ import msgspec
 import torch
 
 from engine.errors import LtxError
+from engine.memory.allocator import give_back
 from engine.memory.devices import cuda_in_use, is_out_of_memory
 from engine.memory.host import HostRoom, ReadAhead, host_room
 from engine.memory.peaks import Peak
@@ -367,7 +368,8 @@ def failure(step: int, error: Exception, learned: tuple[Peak, ...] = ()) -> Step
 
 
 def free_memory() -> None:
-    """Free what only cycles hold, and give the GPU's cached memory back."""
+    """Free what only cycles hold, and give unused memory of the host and the GPU back."""
     gc.collect()
+    give_back()
     if cuda_in_use():
         torch.cuda.empty_cache()

@@ -34,6 +34,7 @@ from engine.media.bicubic import axis
 from engine.media.frames import FrameRequest, read_frames
 from engine.media.probe import Probe, probe
 from engine.media.write import write_video
+from engine.memory.allocator import keep_freed_memory
 from tests.benchmarks.plain_frames import plain_frames
 from tests.benchmarks.rows import ROOT, Row, main, python, ratio_of, spread
 
@@ -82,6 +83,8 @@ def child(way: str, path: str, frames: str) -> None:
     """Run one way, in a process of its own, and print its figures."""
     if way == "naive":
         torch.set_num_threads(1)
+    else:
+        keep_freed_memory()  # as the encoder's process does
     found = msgspec.json.decode(sys.stdin.buffer.read(), type=Probe)
     axis(64, 32, 0, 32, 96)  # what a process does once is no clip's
     before, used, started = peak(), processor(), time.perf_counter()
