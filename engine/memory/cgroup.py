@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -55,9 +56,14 @@ def _groups(root: Path) -> list[tuple[Path, str, bool]]:
         text = (root / "proc" / "self" / "cgroup").read_text("utf-8", "surrogateescape")
     except OSError:
         return []
-    table = mounts(read_mountinfo(root))
+    return _mounted(root, text, read_mountinfo(root))
+
+
+@functools.lru_cache(maxsize=4)  # both texts are read for every clip, and hardly ever change
+def _mounted(root: Path, groups: str, mountinfo: str) -> list[tuple[Path, str, bool]]:
+    table = mounts(mountinfo)
     found = []
-    for line in text.splitlines():
+    for line in groups.splitlines():
         _, _, rest = line.partition(":")
         controllers, _, group = rest.partition(":")
         old = "memory" in controllers.split(",")

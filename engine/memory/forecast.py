@@ -6,6 +6,7 @@ Figures are live tensors. What an allocator rounds up and a kernel needs for its
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -227,6 +228,7 @@ def _placed(facts: TextFacts) -> int:
     return _MOST_TOKENS * (facts.video + facts.audio)
 
 
+@functools.lru_cache(maxsize=512)  # asked for every rung of every clip, and shapes are few
 def _walk(config: EncoderConfig, shape: VideoShape, rung: Rung) -> Walk:
     return Walk(config, rung, width=shape.width, height=shape.height, frames=shape.frames)
 
