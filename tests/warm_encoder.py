@@ -1,4 +1,4 @@
-"""The real encoder, its libraries loaded already: torch and transformers take seconds each time.
+"""The real encoder, its libraries loaded already: torch takes seconds each time.
 
 A process that has imported them waits, and is forked for each encoder: a process of its own, with
 its own pipes, that runs the real `main`. `python -m tests.warm_encoder` stands in for

@@ -127,9 +127,10 @@ def _check_model(
             "loading the captioner in 8 bits needs bitsandbytes and accelerate",
             remedy='pip install "ltx-tui[quantize]"',
         )
-    if not installed("accelerate"):
+    missing = [name for name in ("accelerate", "transformers") if not installed(name)]
+    if missing:
         raise EnvironmentFaultError(
-            "captioning with qwen_omni needs accelerate",
+            f"captioning with qwen_omni needs {' and '.join(missing)}",
             remedy='pip install "ltx-tui[captions]"',
         )
     model = model_of(section, root)

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 
 # Parameters of glibc's `mallopt`.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 # Blocks below this come from the heap; glibc allows no more.
 _FROM_THE_HEAP = 32 << 20
 # Free memory at a heap's end that is kept, and how much it grows by at least.
@@ -23,6 +23,8 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
+        # The end of a thread's own heap could not be given back by others.
+        library.mallopt(_ARENA_MAX, 1)
         library.mallopt(_MMAP_THRESHOLD, _FROM_THE_HEAP)
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
         library.mallopt(_TOP_PAD, _STEP)

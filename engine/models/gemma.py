@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import Gemma3TextConfig, Gemma3TextModel
-from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
 
 from engine.errors import EnvironmentFaultError, ModelError
 from engine.models.checkpoint import model_folder_shards
-from engine.models.header import TensorInfo, folder_config, read_header
+from engine.models.gemma_config import REMEDY, text_tower_config
+from engine.models.gemma_tower import GemmaTower
+from engine.models.header import TensorInfo, read_header
 from engine.text import listed, visible
 
 # What stands before the text tower's own names, in files of different transformers releases.
@@ -29,8 +29,6 @@ _IGNORED = (
     "lm_head.",
     "language_model.lm_head.",
 )
-_MOST_LAYERS = 512
-_REMEDY = "download the language model's folder again"
 
 # Takes the module's name, the tensor and returns the parameter that it becomes.
 _Place = Callable[[str, Tensor], nn.Parameter]
@@ -38,11 +36,11 @@ _Place = Callable[[str, Tensor], nn.Parameter]
 
 def load_text_tower(
     folder: Path, device: torch.device | str, *, dtype: torch.dtype, eight_bit: bool = False
-) -> nn.Module:
-    """Load the text tower alone (`Gemma3TextModel`), ready to run.
+) -> GemmaTower:
+    """Load the text tower alone, ready to run.
 
-    The module is never cast: its rotary frequencies stay in float32, where bfloat16 would cost
-    more than a per cent.
+    The module is never cast: its rotary frequencies stay in float32. Tensors come straight to the
+    device and are cast there; what is to be quantised comes by way of the CPU.
 
     Raises:
         ModelError: No Gemma 3 folder, or weights that do not fit its config.
@@ -51,51 +49,18 @@ def load_text_tower(
     config = text_tower_config(folder)
     shards = model_folder_shards(folder)
     with torch.device("meta"):
-        tower: nn.Module = Gemma3TextModel(config)
+        tower = GemmaTower(config)
     tensors = _text_tensors(folder, shards)
     _compare(tower, folder, {name: info.shape for name, (_, _, info) in tensors.items()})
-    # What no file holds: frequencies and the embeddings' scale, computed anew.
-    tower.rotary_emb = Gemma3RotaryEmbedding(config).to(device)
-    embed: Any = tower.embed_tokens
-    embed.embed_scale = torch.tensor(embed.scalar_embed_scale, device=device)
-    place = _eight_bit(tower, device) if eight_bit else _plain(device, dtype)
-    for name, tensor in _read(tensors):
+    tower.fill(device)
+    place = _eight_bit(tower, device) if eight_bit else _plain
+    for name, tensor in _read(tensors, "cpu" if eight_bit else device):
         owner, _, leaf = name.rpartition(".")
         setattr(tower.get_submodule(owner), leaf, place(name, tensor.to(dtype)))
     left = [name for name, t in (*tower.named_parameters(), *tower.named_buffers()) if t.is_meta]
     if left:
         raise _fault(folder, "no value for", left)
     return tower.eval().requires_grad_(False)
-
-
-def text_tower_config(folder: Path) -> Any:
-    """Read the config of the text tower, a `Gemma3TextConfig`.
-
-    Raises:
-        ModelError: It is missing or cannot be used, or the folder is of another model.
-    """
-    if folder.is_file():
-        raise _unsupported(folder, "a packed text encoder (LTX-2.5)")
-    file, table = folder_config(folder, _REMEDY)
-    kind = str(table.get("model_type"))
-    text = table.get("text_config") if kind == "gemma3" else table
-    if kind.startswith("gemma4"):
-        raise _unsupported(folder, "Gemma 4 (LTX-2.5)")
-    if kind not in {"gemma3", "gemma3_text"} or not isinstance(text, dict):
-        raise ModelError(
-            f"this is a {visible(kind)!r} model, not Gemma 3",
-            file=file,
-            remedy="LTX-2.0 and 2.3 take the folder of Gemma 3 12B",
-        )
-    layers = text.get("num_hidden_layers", 1)
-    if not isinstance(layers, int) or not 0 < layers <= _MOST_LAYERS:
-        raise ModelError(f"num_hidden_layers is {layers!r}", file=file, remedy=_REMEDY)
-    try:
-        config = Gemma3TextConfig.from_dict(text)
-    except Exception as error:  # transformers' validation raises many kinds
-        raise ModelError(visible(error), file=file, remedy=_REMEDY) from error
-    config.use_cache = False
-    return config
 
 
 _Tensors = dict[str, tuple[Path, str, TensorInfo]]
@@ -128,25 +93,22 @@ def _compare(tower: nn.Module, folder: Path, shapes: dict[str, tuple[int, ...]])
         raise _fault(folder, "of another shape", other)
 
 
-def _read(tensors: _Tensors) -> Iterator[tuple[str, Tensor]]:
+def _read(tensors: _Tensors, device: torch.device | str) -> Iterator[tuple[str, Tensor]]:
     """Read shard by shard, so that no more than one file is open."""
     for shard in sorted({path for path, _, _ in tensors.values()}):
         names = {own: name for own, (path, name, _) in tensors.items() if path == shard}
         try:
-            with safe_open(shard, framework="pt") as file:
+            with safe_open(shard, framework="pt", device=str(device)) as file:
                 for own, name in names.items():
                     yield own, file.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise ModelError(
-                f"its tensors cannot be read: {visible(error)}", file=shard, remedy=_REMEDY
+                f"its tensors cannot be read: {visible(error)}", file=shard, remedy=REMEDY
             ) from error
 
 
-def _plain(device: torch.device | str, dtype: torch.dtype) -> _Place:
-    def place(_: str, tensor: Tensor) -> nn.Parameter:
-        return nn.Parameter(tensor.to(device, dtype), requires_grad=False)
-
-    return place
+def _plain(_: str, tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor, requires_grad=False)
 
 
 def _eight_bit(tower: nn.Module, device: torch.device | str) -> _Place:
@@ -187,13 +149,5 @@ def _fault(folder: Path, what: str, names: list[str]) -> ModelError:
     return ModelError(
         f"its weights do not fit its config; {what}: {visible(listed(sorted(names)))}",
         file=folder,
-        remedy=_REMEDY,
-    )
-
-
-def _unsupported(path: Path, what: str) -> ModelError:
-    return ModelError(
-        f"this is {what}, which is not supported yet",
-        file=path,
-        remedy="use an LTX-2.0 or 2.3 checkpoint with the folder of Gemma 3 12B",
+        remedy=REMEDY,
     )

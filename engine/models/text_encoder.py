@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from engine.errors import LtxError, ModelError
 from engine.models.checkpoint import Checkpoint
-from engine.models.gemma import load_text_tower, text_tower_config
+from engine.models.gemma import load_text_tower
+from engine.models.gemma_config import text_tower_config
 from engine.models.text_projection import (
     Features,
     ProjectionV1,
@@ -132,7 +133,8 @@ class TextEncoder:
         features: dict[int, Features] = {}
         for batch in _batches([len(row) for row in rows], 1 if padding == "full" else batch_size):
             length = MAX_TOKENS if padding == "full" else max(len(rows[i]) for i in batch)
-            states = self._states([rows[i] for i in batch], length)
+            # "full" is for the reference's bits, so it takes the kernels that the reference takes.
+            states = self._states([rows[i] for i in batch], length, fastest=padding != "full")
             for at, i in enumerate(batch):
                 kept = length if padding == "full" else len(rows[i])
                 features[i] = self._features([s[at] for s in states], len(rows[i]), kept)
@@ -141,21 +143,24 @@ class TextEncoder:
         ]
 
     @torch.inference_mode()
-    def _states(self, rows: Sequence[list[int]], length: int) -> tuple[Tensor, ...]:
+    def _states(
+        self, rows: Sequence[list[int]], length: int, *, fastest: bool
+    ) -> tuple[Tensor, ...]:
         """Run the language model on left-padded rows; return all hidden states [B, length, D].
 
         The last place is always position 1023, however short the rows are.
         """
         pad = self._tokenizer.pad_id
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
-        mask = torch.stack([_mask(len(row), length) for row in rows])
+        padded = any(len(row) < length for row in rows)
+        mask = torch.stack([_mask(len(row), length) for row in rows]) if padded else None
         positions = torch.arange(MAX_TOKENS - length, MAX_TOKENS)
         out: Any = self._tower(
             input_ids=ids.to(self._device),
-            attention_mask=mask.to(self._device),
-            position_ids=positions.to(self._device)[None].expand(len(rows), -1),
+            attention_mask=None if mask is None else mask.to(self._device),
+            position_ids=positions.to(self._device)[None],
             output_hidden_states=True,
-            use_cache=False,
+            fastest=fastest,
         )
         states: tuple[Tensor, ...] = out.hidden_states
         return states

@@ -15,11 +15,12 @@ import torch
 import torchaudio
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import Gemma3TextConfig, Gemma3TextModel
 
 from engine.files import atomic_path, atomic_write
 from engine.models.audio_config import audio_config, vocoder_config
 from engine.models.audio_vae import AudioDecoder, AudioEncoder
+from engine.models.gemma_config import gemma_config as read_gemma_config
+from engine.models.gemma_tower import GemmaTower
 from engine.models.mel import MelFrontEnd
 from engine.models.text_projection import ProjectionV1, ProjectionV2
 from engine.models.toy_config import (
@@ -37,6 +38,7 @@ from engine.models.video_vae import VideoDecoder, VideoEncoder
 from engine.models.vocoder import CausalMel, ExtendedVocoder, build_vocoder
 
 _DTYPE = torch.bfloat16
+_EMBEDDED = 0.02  # Gemma's initial deviation of embeddings
 
 
 class ToyModels(NamedTuple):
@@ -116,11 +118,16 @@ def _write_gemma(folder: Path) -> None:
     config = gemma_config()
     write_tokenizer(folder, VOCABULARY)
     atomic_write(folder / "config.json", msgspec.json.format(msgspec.json.encode(config)))
-    tower = Gemma3TextModel(Gemma3TextConfig.from_dict(config))
-    for name, tensor in tower.named_parameters():
-        if name.endswith("proj.weight"):
-            # Large enough for words to matter to one another.
-            tensor.normal_(std=1 / math.sqrt(tensor.shape[1]))
+    tower = GemmaTower(read_gemma_config(config))
+    tower.embed_tokens.weight.normal_(std=_EMBEDDED)
+    tower.embed_tokens.weight[config["pad_token_id"]] = 0
+    maps = [module for module in tower.modules() if isinstance(module, nn.Linear)]
+    for one in maps:
+        # Drawn in vain, for the same numbers to follow as when transformers drew them first.
+        one.weight.normal_()
+    for one in maps:
+        # Large enough for words to matter to one another.
+        one.weight.normal_(std=1 / math.sqrt(one.in_features))
     _write(folder / "model.safetensors", _named("model.", tower), {"format": "pt"})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from types import ModuleType
 
@@ -11,14 +11,16 @@ import msgspec
 from engine.child import answers_alone
 from engine.machine import Gpu, Machine
 
-_LIBRARIES = ("torch", "torchaudio", "transformers")
+_LIBRARIES = ("torch", "torchaudio")
+_OPTIONAL = "transformers"  # one captioner's
 
 
 def main() -> None:
     """Import the libraries one by one, look at the GPUs, print the answer."""
     answer = answers_alone()
     packages, faults = {}, {}
-    for name in _LIBRARIES:
+    optional = (_OPTIONAL,) if importlib.util.find_spec(_OPTIONAL) else ()
+    for name in _LIBRARIES + optional:
         try:
             packages[name] = str(importlib.import_module(name).__version__)
         except Exception as error:  # a broken library may raise anything

@@ -1,8 +1,9 @@
 """Prompt embeddings: our way against one padded forward of 1,024 tokens for each caption.
 
 A Gemma 3 with the 12B's 48 layers and the proportions between its widths, all of them divided, with
-random weights in float32. The captions have 20 to 300 tokens. Both ways take the same model, in
-turns, on one core.
+random weights in float32. The captions have 20 to 300 tokens. All ways take the same weights, in
+turns, on one core. Beside that, our own text tower against transformers', in the encoder and in
+what each has to import before it begins.
 
 python -m tests.benchmarks.bench_text [--quick]
 """
@@ -11,28 +12,37 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import Gemma3TextConfig, Gemma3TextModel
 
+from engine.models.gemma_config import gemma_config as read_gemma_config
+from engine.models.gemma_tower import GemmaTower
 from engine.models.text_encoder import PromptEmbeds, TextEncoder
 from engine.models.text_projection import ProjectionV1
 from engine.models.tokens import TokenCounter
 from engine.models.toy_tokenizer import write_tokenizer
-from tests.benchmarks.rows import Row, in_turns, main, ratio_of, spread
+from tests.benchmarks.rows import Row, Usage, in_turns, main, ratio_of, spread, timed
 from tests.video_models import relative_error
 
 GOAL, EXACT = 5.0, 1e-5
+TOWER, STARTED = 1.05, 2.0
 SHORTEST, LONGEST = 20, 300
 LAYERS, OUTPUTS = 48, 3840
 # Of the 12B's widths: a padded forward then takes seconds on a core.
 DIVISOR = 16
 BATCH = 8  # the default of text.batch_size
+IMPORTS = {
+    "ours": "import engine.precompute.stages.text",
+    "theirs": "import torch; from transformers import Gemma3TextModel",
+    "torch": "import torch",
+}
 WORDS = ("a man", "in dark coat", "walks slowly", "across the street", "at night", "camera follows")
 
 
@@ -57,8 +67,8 @@ def gemma_config() -> dict[str, Any]:
     }
 
 
-def make_encoder(folder: Path) -> TextEncoder:
-    """Return a text encoder of random weights."""
+def make_encoders(folder: Path) -> tuple[TextEncoder, TextEncoder]:
+    """Return two text encoders of the same random weights: with our tower and transformers'."""
     table = gemma_config()
     write_tokenizer(folder, table["vocab_size"])
     config = Gemma3TextConfig.from_dict(table)
@@ -69,8 +79,12 @@ def make_encoder(folder: Path) -> TextEncoder:
         if name.endswith("proj.weight"):
             # Large enough for words to matter to one another.
             tensor.normal_(std=tensor.shape[1] ** -0.5)
+    ours = GemmaTower(read_gemma_config(table)).eval().requires_grad_(False)
+    ours.load_state_dict(tower.state_dict(), assign=True)
     projection = ProjectionV1(table["hidden_size"] * (LAYERS + 1), OUTPUTS)
-    return TextEncoder(tower, projection.eval().requires_grad_(False), TokenCounter(folder))
+    projection.eval().requires_grad_(False)
+    first, second = (TextEncoder(one, projection, TokenCounter(folder)) for one in (ours, tower))
+    return first, second
 
 
 def captions(count: int, tokenizer: TokenCounter) -> list[str]:
@@ -93,34 +107,70 @@ def cpu_seconds() -> float:
     return times.user + times.system
 
 
+def imports(rounds: int) -> Row:
+    """Start Python with what the text stage imports, and with what it would with transformers."""
+    found: dict[str, list[Usage]] = {name: [] for name in IMPORTS}
+
+    def way(name: str) -> float:
+        found[name].append(timed([sys.executable, "-c", IMPORTS[name]]))
+        return found[name][-1].wall
+
+    seconds = in_turns({name: lambda name=name: way(name) for name in IMPORTS}, rounds)
+    spent = {name: [one.cpu for one in usages] for name, usages in found.items()}
+    return Row(
+        what="start of the text stage: imports",
+        against="torch and transformers' Gemma3TextModel",
+        goal=STARTED,
+        ratio=ratio_of(spent["theirs"], spent["ours"]),
+        detail=f"seconds of processor time: {spread(spent['theirs'])} against "
+        f"{spread(spent['ours'])}, torch alone {spread(spent['torch'])}; on the wall "
+        f"{spread(seconds['theirs'])} against {spread(seconds['ours'])} "
+        f"({ratio_of(seconds['theirs'], seconds['ours']):.2f} ×)",
+    )
+
+
+class Measured:
+    """Encodes the same captions in several ways, and keeps what each gave and took."""
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+        self.results: dict[str, list[PromptEmbeds]] = {}
+        self.spent: dict[str, list[float]] = {}
+
+    def run(self, name: str, encoder: TextEncoder, **options: Any) -> float:
+        """Return the seconds on the wall."""
+        began, before = time.perf_counter(), cpu_seconds()
+        self.results[name] = encoder.encode(self.prompts, **options)
+        self.spent.setdefault(name, []).append(cpu_seconds() - before)
+        return time.perf_counter() - began
+
+    def pairs(self, one: str, other: str) -> Iterator[tuple[PromptEmbeds, PromptEmbeds]]:
+        """Pair what two ways gave."""
+        return zip(self.results[one], self.results[other], strict=True)
+
+
 def measure(quick: bool) -> Sequence[Row]:
-    """Encode the same captions both ways."""
+    """Encode the same captions in all ways."""
     torch.set_num_threads(1)  # more would measure how busy the machine is
     count, rounds = (10, 1) if quick else (20, 2)
     with tempfile.TemporaryDirectory() as name:
-        encoder = make_encoder(Path(name))
+        ours, theirs = make_encoders(Path(name))
         prompts = captions(count, TokenCounter(Path(name)))
         lengths = [TokenCounter(Path(name)).count(prompt) for prompt in prompts]
-    results: dict[str, list[PromptEmbeds]] = {}
-    spent: dict[str, list[float]] = {"padded": [], "ours": []}
-
-    def way(name: str, **options: Any) -> float:
-        began, before = time.perf_counter(), cpu_seconds()
-        results[name] = encoder.encode(prompts, **options)
-        spent[name].append(cpu_seconds() - before)
-        return time.perf_counter() - began
-
-    way("ours", padding="trimmed", batch_size=BATCH)  # warm: pages, thread pools
-    spent["ours"].clear()
+    measured = Measured(prompts)
+    options: dict[str, Any] = {"padding": "trimmed", "batch_size": BATCH}
+    for encoder in (ours, theirs):
+        encoder.encode(prompts, **options)  # warm: pages, thread pools
     seconds = in_turns(
         {
-            "padded": lambda: way("padded", padding="full"),
-            "ours": lambda: way("ours", padding="trimmed", batch_size=BATCH),
+            "padded": lambda: measured.run("padded", ours, padding="full"),
+            "ours": lambda: measured.run("ours", ours, **options),
+            "theirs": lambda: measured.run("theirs", theirs, **options),
         },
         rounds,
     )
-    pairs = zip(results["ours"], results["padded"], strict=True)
-    worst = max(relative_error(ours.video, padded.video) for ours, padded in pairs)
+    spent = measured.spent
+    worst = max(relative_error(a.video, b.video) for a, b in measured.pairs("ours", "padded"))
     return [
         Row(
             what="text embeddings",
@@ -134,7 +184,19 @@ def measure(quick: bool) -> Sequence[Row]:
             f"{spread(spent['ours'])}, on the wall "
             f"{ratio_of(seconds['padded'], seconds['ours']):.2f} ×; "
             f"relative difference at most {worst:.1e} (goal ≤ {EXACT:g})",
-        )
+        ),
+        Row(
+            what="text embeddings by our own tower",
+            against="transformers' Gemma3TextModel in its place",
+            goal=TOWER,
+            ratio=ratio_of(spent["ours"], spent["theirs"]),
+            most=True,
+            equal=all(torch.equal(a.video, b.video) for a, b in measured.pairs("ours", "theirs")),
+            detail=f"the captions above, in the same batches, seconds of one core: "
+            f"{spread(spent['theirs'])} against {spread(spent['ours'])}, on the wall "
+            f"{ratio_of(seconds['ours'], seconds['theirs']):.2f} ×; embeddings held to the bit",
+        ),
+        imports(1 if quick else 3),
     ]
 
 

@@ -203,6 +203,18 @@ def test_missing_packages_are_named(
         assert KEY not in result.output
 
 
+@pytest.mark.parametrize("package", ["accelerate", "transformers"])
+def test_each_package_of_the_extra_is_asked_for(
+    package: str, engine: fakes.FakeEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "_is_installed", lambda name: name != package)
+    result = call("clips", "-c", "qwen_omni")
+    assert result.exit_code == 3
+    assert f"captioning with qwen_omni needs {package}" in result.stderr
+    assert 'pip install "ltx-tui[captions]"' in result.stderr
+    assert engine.calls == []
+
+
 def test_a_dataset_that_cannot_be_read_is_left_alone(
     engine: fakes.FakeEngine, folder: Path
 ) -> None:

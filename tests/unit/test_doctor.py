@@ -6,8 +6,11 @@ import json
 import math
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -154,6 +157,18 @@ def test_the_real_child_answers() -> None:
     found = machine.examine()
     assert set(found.packages) == {"torch", "torchaudio", "transformers"}
     assert found.threads >= 1
+
+
+def test_what_only_a_captioner_needs_may_be_missing() -> None:
+    code = (
+        "import importlib.util as util; find = util.find_spec; "
+        "util.find_spec = lambda name, *more: None if name == 'transformers' else find(name, *more)"
+        "\nfrom engine.worker.examine import main; main()"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    found = msgspec.json.decode(child.stdout, type=Machine)
+    assert set(found.packages) == {"torch", "torchaudio"}
+    assert found.faults == {}
 
 
 @pytest.mark.parametrize(
