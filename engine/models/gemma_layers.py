@@ -40,7 +40,8 @@ class ScaledEmbedding(nn.Embedding):
     embed_scale: Tensor
 
     def __init__(self, tokens: int, width: int) -> None:
-        super().__init__(tokens, width)
+        # Weights that are given are not drawn first, for which torch would load its compiler.
+        super().__init__(tokens, width, _weight=torch.empty(tokens, width))
         self._scale = width**0.5
         self.register_buffer("embed_scale", torch.tensor(self._scale), persistent=False)
 
@@ -64,7 +65,9 @@ class RotaryEmbedding(nn.Module):
         super().__init__()
         for kind in sorted(set(config.layer_types)):
             rotary = config.rotary(kind)
-            steps = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
+            # Never on "meta", where torch would load its compiler to count.
+            places = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device="cpu")
+            steps = places / config.head_dim
             frequencies = 1.0 / (rotary.rope_theta**steps) / rotary.divisor
             self.register_buffer(f"{kind}_inv_freq", frequencies, persistent=False)
             original = frequencies.clone()
