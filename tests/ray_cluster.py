@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-# Bound to 127.0.0.1, quiet, with a token; a machine that dies is missed after two seconds.
+# Bound to 127.0.0.1, quiet, with a token; a machine that dies is missed within a second.
 VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "for-tests-alone-0123456789-0123456789-abcdef",
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_initial_delay_ms": "200",
+    "RAY_health_check_period_ms": "200",
     "RAY_health_check_timeout_ms": "2000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_failure_threshold": "4",
+    # See docs/scale.md: what a client server forks would die now and then.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    # A driver outside the cluster that is gone is missed after so many seconds.
+    "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "8",
     "PYTHONPATH": str(Path(__file__).parents[1]),
 }
 _STORE = 80_000_000
@@ -27,9 +33,10 @@ _STORE = 80_000_000
 class Machines:
     """The machines of a cluster, by name."""
 
-    def __init__(self, cluster: Any) -> None:
+    def __init__(self, cluster: Any, client_port: int) -> None:
         self._cluster = cluster
         self._nodes: dict[str, Any] = {}
+        self.client_port = client_port
 
     @property
     def address(self) -> str:
@@ -42,6 +49,11 @@ class Machines:
                 self._nodes[name] = self._cluster.add_node(
                     num_cpus=1, num_gpus=0, node_name=name, object_store_memory=_STORE
                 )
+
+    def running(self, module: str) -> list[psutil.Process]:
+        """Return the processes of a module that the machines run."""
+        raylets = [node.all_processes["raylet"][0].process.pid for node in self._nodes.values()]
+        return [one for pid in raylets for one in descendants(pid, module)]
 
     def kill(self, name: str) -> None:
         """Take a machine away, as a power cut does."""
@@ -56,15 +68,33 @@ def started(variables: dict[str, str]) -> Iterator[Machines]:
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster  # reads those variables as it is imported
 
+        port = _free_port()
         head = {
             "num_cpus": 0,
             "num_gpus": 0,
             "include_dashboard": False,
             "node_name": "head",
             "object_store_memory": _STORE,
+            "ray_client_server_port": port,
         }
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
-            yield Machines(cluster)
+            yield Machines(cluster, port)
         finally:
             cluster.shutdown()
+
+
+def descendants(pid: int, module: str) -> list[psutil.Process]:
+    """Return the processes below one that run a module."""
+    found = []
+    for one in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it is over
+            if module in one.cmdline():
+                found.append(one)
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

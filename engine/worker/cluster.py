@@ -16,6 +16,7 @@ from engine.text import listed, plural, visible
 from engine.worker.process import EncoderProcess, Program
 from engine.worker.ray_child import RayChild
 from engine.worker.ray_messages import (
+    CLIENT,
     Admit,
     Answer,
     Check,
@@ -133,9 +134,11 @@ class Cluster:
         await self._join()
         if (folders, files) == self._known and self._admitted:
             return
-        self._known = (folders, files)
-        nodes = [node for node in self._nodes or () if node.id not in self._refused]
-        problems = await self._look(nodes)
+        # A machine that comes in this moment waits: a second look would clear away our probes.
+        async with self._admitting:
+            self._known = (folders, files)
+            nodes = [node for node in self._nodes or () if node.id not in self._refused]
+            problems = await self._look(nodes)
         if problems:
             raise _fault(problems)
         if not self.size:
@@ -252,12 +255,7 @@ class Cluster:
     async def _join(self) -> None:
         if self._child is not None and self._nodes is not None:
             return
-        if importlib.util.find_spec("ray") is None:
-            raise EnvironmentFaultError(
-                'scale.engine = "ray" needs the package ray, which is not installed',
-                remedy="pip install 'ltx-tui[ray]' here and on every node, or set "
-                'scale.engine = "local"',
-            )
+        _refuse_without_packages(self._address)
         self._joined = asyncio.get_running_loop().create_future()
         self._child = await RayChild.start(
             self._logs / "encoder-ray.log",
@@ -343,6 +341,21 @@ def make_cluster(project: Project) -> Cluster | None:
         (project.state_dir, project.dataset_path),
         GRACE,
     )
+
+
+def _refuse_without_packages(address: str) -> None:
+    install = "pip install 'ltx-tui[ray]' here and on every node"
+    if importlib.util.find_spec("ray") is None:
+        raise EnvironmentFaultError(
+            'scale.engine = "ray" needs the package ray, which is not installed',
+            remedy=f'{install}, or set scale.engine = "local"',
+        )
+    if address.startswith(CLIENT) and importlib.util.find_spec("grpc") is None:
+        raise EnvironmentFaultError(
+            f"the address {visible(address)} needs the package grpcio, which is not installed",
+            remedy=f"{install}, or run on a machine of the cluster with scale.address = "
+            '"host:6379"',
+        )
 
 
 def _gone() -> EnvironmentFaultError:

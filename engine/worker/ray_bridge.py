@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import sys
 import threading
 import time
@@ -19,10 +18,12 @@ from typing import Any, BinaryIO
 import msgspec
 
 from engine.child import serving
-from engine.errors import EnvironmentFaultError
 from engine.worker.process import LINE_LIMIT
-from engine.worker.ray_lane import RayLane, first_line
+from engine.worker.ray_calls import answered, first_line
+from engine.worker.ray_join import alone, connect, why_not
+from engine.worker.ray_lane import RayLane
 from engine.worker.ray_messages import (
+    CLIENT,
     Admit,
     Answer,
     Check,
@@ -49,11 +50,10 @@ log = logging.getLogger("ltx_tui.ray")
 _LOOK, _FILES = 1.0, 120.0
 # Ray is sure that a machine is gone after so many seconds at most, by its own settings.
 _DOUBT = 30.0
+# Seconds in which a connection from outside the cluster may come back, as Ray's client tries to.
+_BLIP = 35.0
 # Seconds in which Ray lets go of us.
 _FAREWELL = 15.0
-# A cluster of our own keeps no objects, and no ports that others can reach.
-_STORE = 80_000_000
-_START = 'start Ray (docs/scale.md has recipes), set scale.address, or use scale.engine = "local"'
 
 
 class Bridge:
@@ -74,6 +74,8 @@ class Bridge:
         self._lanes: dict[int, RayLane] = {}
         self._checks: set[asyncio.Task[None]] = set()
         self._grace = 0.0
+        # Seconds in which the cluster need not answer.
+        self._patience = 0.0
         self._empty_since: float | None = None
 
     async def serve(self, requests: asyncio.StreamReader) -> None:
@@ -106,6 +108,7 @@ class Bridge:
 
     async def _join(self, request: Join) -> bool:
         self._grace = request.grace
+        self._patience = _BLIP if request.address.startswith(CLIENT) else 0.0
         try:
             connect(self._ray, request.address)
             found = self._ray.nodes()
@@ -122,13 +125,18 @@ class Bridge:
 
     async def _watch(self) -> None:
         """See machines come and go, and tell those who wait when there is none left."""
+        answered_at = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK)
             try:
                 found = await asyncio.to_thread(self._ray.nodes)
-            except Exception:
+            except Exception as error:
+                if time.monotonic() - answered_at < self._patience:
+                    log.warning("the cluster does not answer at present: %s", first_line(error))
+                    continue
                 log.exception("the cluster does not answer")
                 os._exit(1)  # whoever waits for us is told by that
+            answered_at = time.monotonic()
             nodes = nodes_of(found, gpus=self._gpus)
             self._slots.update(nodes)
             if nodes != self._told:
@@ -193,7 +201,8 @@ class Bridge:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
         task = self._ray.remote(num_cpus=0, max_retries=3, scheduling_strategy=there)(look)
         try:
-            found: list[Problem] = await asyncio.wait_for(task.remote(request, node, name), _FILES)
+            asked = answered(task.remote(request, node, name))
+            found: list[Problem] = await asyncio.wait_for(asked, _FILES)
         except TimeoutError:
             reason = f"did not answer for {_FILES:.0f} s: a mount may hang, or it is overloaded"
             remedy = "look at its mounts (df, nfsstat), then run again"
@@ -222,41 +231,6 @@ class Bridge:
         return False
 
 
-def connect(ray: Any, address: str) -> None:
-    """Connect to a cluster, or start one on this machine for "local"."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}
-    if address == "local":
-        ray.init(address="local", include_dashboard=False, object_store_memory=_STORE, **quiet)
-    else:
-        ray.init(address=address, **quiet)
-
-
-def _alone() -> dict[str, str]:
-    """Return what makes a cluster that we start one of this machine alone."""
-    return {
-        # The name notwithstanding: this is how Ray is told to listen on 127.0.0.1.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        # Other users of this machine do not know the token.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_urlsafe(32),
-    }
-
-
-def why_not(address: str, error: Exception) -> EnvironmentFaultError:
-    """Put into words why a cluster cannot be joined."""
-    if isinstance(error, ImportError) and address.startswith("ray://"):
-        return EnvironmentFaultError(
-            f"Ray's client, for {address}, lacks a package ({error})",
-            remedy="pip install 'ray[client]', or run on a machine of the cluster with its "
-            "host:6379",
-        )
-    if isinstance(error, ConnectionError) and address == "auto":
-        return EnvironmentFaultError("no Ray cluster runs on this machine", remedy=_START)
-    return EnvironmentFaultError(
-        f"cannot join the Ray cluster {address!r}: {first_line(error)}", remedy=_START
-    )
-
-
 async def _serve(ray: Any, outgoing: BinaryIO) -> None:
     requests = asyncio.StreamReader(limit=LINE_LIMIT)
     loop = asyncio.get_running_loop()
@@ -271,7 +245,7 @@ def main() -> None:
     outgoing = serving()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if "--local" in sys.argv:
-        os.environ.update(_alone())
+        os.environ.update(alone())
     import ray  # reads them as it is imported
 
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from engine.memory.monitor import NodeMemory
+from engine.worker.ray_calls import answered, first_line
 from engine.worker.ray_messages import (
     Answer,
     Ended,
@@ -145,7 +146,7 @@ class RayLane:
         needs = {"num_gpus": 1, "num_cpus": 0} if self._gpu else {"num_cpus": 1}
         options = actor(self._ray).options(scheduling_strategy=there, **needs)
         self._keeper = options.remote(node.name)
-        begun: Begun = await self._keeper.begin.remote(self._module)
+        begun: Begun = await answered(self._keeper.begin.remote(self._module))
         return begun
 
     async def _clear(self) -> None:
@@ -153,7 +154,7 @@ class RayLane:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(keeper.kill.remote(), 2)
+                await asyncio.wait_for(answered(keeper.kill.remote()), 2)
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(self._ray.kill, keeper)
         node, self._node = self._node, None
@@ -173,14 +174,14 @@ class RayLane:
                 text = [line for line in lines if line is not None]
                 is_open = None not in lines
                 if text:
-                    await self._keeper.write.remote(number, text)
+                    await answered(self._keeper.write.remote(number, text))
                     number += len(text)
-            await self._keeper.close.remote()
+            await answered(self._keeper.close.remote())
 
     async def _read(self) -> None:
         seen = 0
         while True:
-            news: list[News] = await self._keeper.read.remote(seen)
+            news: list[News] = await answered(self._keeper.read.remote(seen))
             for one in news:
                 seen = one.number
                 if one.kind == "out":
@@ -218,9 +219,3 @@ class RayLane:
         except Exception:
             return False  # the cluster itself is gone
         return any(one["NodeID"] == node.id and one["Alive"] for one in found)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, which Ray follows by pages of advice."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

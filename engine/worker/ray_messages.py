@@ -10,6 +10,9 @@ import msgspec
 
 from engine.memory.monitor import NodeMemory
 
+# What an address begins with where Ray's client is used: from outside the cluster.
+CLIENT = "ray://"
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A machine of the cluster.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -23,13 +25,15 @@ from engine.worker.messages import StepDone
 from engine.worker.pool import Pool
 from engine.worker.ray_messages import File
 from engine.worker.stage_work import Outcome
+from tests.flaky_port import flaky
 from tests.jobs import ending, failed, made, project_of, run
-from tests.ray_cluster import Machines, started
+from tests.ray_cluster import Machines, descendants, started
 from tests.small_set import write_clip, write_dataset
 from tests.unit.test_pool import setup, works
 from tests.workers import ROOT, text_project
 
-CLIPS = 24
+CLIPS = 12
+Here = tuple[list[tuple[str, str]], dict[str, str]]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -66,8 +70,24 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LTX_TUI_ENCODER", "tests.fake_encoder")
 
 
-def on_ray(machines: Machines) -> dict[str, object]:
-    return {"scale__engine": "ray", "scale__address": machines.address}
+@pytest.fixture(scope="module")
+def here(
+    warm: dict[str, str],
+    source: Path,
+    models: tuple[Path, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Here:
+    """Return what a job makes here of those clips: its stages and clips, and its files."""
+    project = of_small_set(source, tmp_path_factory.mktemp("local") / "set", models)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warm.items():
+            patch.setenv(name, value)
+        events = run(project)
+    return made(events), contents(project)
+
+
+def on_ray(machines: Machines, address: str = "") -> dict[str, object]:
+    return {"scale__engine": "ray", "scale__address": address or machines.address}
 
 
 def of_small_set(source: Path, root: Path, models: tuple[Path, Path], **more: object) -> Project:
@@ -103,13 +123,11 @@ def notices(events: list[AnyEvent]) -> list[str]:
 
 
 def test_a_job_on_two_nodes_makes_the_same_files_as_one_here(
-    two: Machines, tmp_path: Path, source: Path, models: tuple[Path, Path], warm_encoder: None
+    two: Machines, tmp_path: Path, source: Path, models: tuple[Path, Path], here: Here
 ) -> None:
     there = of_small_set(source, tmp_path / "ray", models, **on_ray(two))
-    here = of_small_set(source, tmp_path / "local", models)
     events = run(there)
-    assert made(run(here)) == made(events)
-    assert contents(there) == contents(here)
+    assert (made(events), contents(there)) == here
     devices = {e.device for e in events if isinstance(e, ClipDone)}
     assert devices <= {"node1/cpu", "node2/cpu"}
     assert len(devices) == 2
@@ -117,11 +135,59 @@ def test_a_job_on_two_nodes_makes_the_same_files_as_one_here(
     assert not list(there.root.rglob(".ltx-tui-probe*"))
 
 
+def test_a_job_from_outside_outlives_a_broken_connection_and_makes_the_same_files(
+    two: Machines, tmp_path: Path, source: Path, models: tuple[Path, Path], here: Here
+) -> None:
+    with flaky(two.client_port) as port:
+        address = f"ray://127.0.0.1:{port.number}"
+        there = of_small_set(source, tmp_path / "ray", models, **on_ray(two, address))
+        dropped: list[int] = []
+
+        def drop(event: AnyEvent) -> None:
+            if isinstance(event, ClipDone) and event.stage == "latents" and not dropped:
+                dropped.append(port.drop())
+
+        events = run_and(there, drop)
+    assert dropped[0] > 0
+    assert (made(events), contents(there)) == here
+    assert {e.device for e in events if isinstance(e, ClipDone)} == {"node1/cpu", "node2/cpu"}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "lost"])
+def test_the_encoders_of_a_job_from_outside_end_with_it(
+    two: Machines, tmp_path: Path, models: tuple[Path, Path], fake: None, how: str
+) -> None:
+    address = f"ray://127.0.0.1:{two.client_port}"
+    captions = [f"slow 1.{n:03}" for n in range(40)]
+    project = text_project(tmp_path / "p", models, captions, **on_ray(two, address))
+
+    async def begin() -> None:
+        engine = Engine(project)
+        events = engine.foreground(engine.encoding([Stage.CONDITIONS])).events()
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if isinstance(event, ClipDone):
+                    assert two.running("tests.fake_encoder")
+                    if how == "cancelled":
+                        return
+                    for bridge in descendants(os.getpid(), "engine.worker.ray_bridge"):
+                        bridge.kill()
+
+    expected = contextlib.nullcontext()
+    if how == "lost":
+        expected = pytest.raises(EnvironmentFaultError, match="connection to the Ray cluster")
+    with expected:
+        asyncio.run(begin())
+    until = time.monotonic() + 30
+    while two.running("tests.fake_encoder"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
 def test_a_node_killed_in_the_middle_costs_nothing_but_time(
-    two: Machines, tmp_path: Path, source: Path, models: tuple[Path, Path], warm_encoder: None
+    two: Machines, tmp_path: Path, source: Path, models: tuple[Path, Path], here: Here
 ) -> None:
     there = of_small_set(source, tmp_path / "ray", models, **on_ray(two))
-    here = of_small_set(source, tmp_path / "local", models)
     killed: list[str] = []
 
     def kill(event: AnyEvent) -> None:
@@ -131,8 +197,7 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_time(
 
     events = run_and(there, kill)
     assert failed(events) == []
-    run(here)
-    assert contents(there) == contents(here)
+    assert contents(there) == here[1]
     assert any(f"the node {killed[0]} was lost" in text for text in notices(events))
     done = [(event.stage, event.clip) for event in events if isinstance(event, ClipDone)]
     assert len(done) == len(set(done))
@@ -142,7 +207,7 @@ def test_the_step_of_a_lost_node_is_done_elsewhere_as_it_was(
     two: Machines, tmp_path: Path, models: tuple[Path, Path], fake: None
 ) -> None:
     project = text_project(
-        tmp_path / "p", models, [f"slow 1.{n:03}" for n in range(8)], **on_ray(two)
+        tmp_path / "p", models, [f"slow 0.5{n:02}" for n in range(6)], **on_ray(two)
     )
     killed: list[str] = []
 
@@ -152,7 +217,7 @@ def test_the_step_of_a_lost_node_is_done_elsewhere_as_it_was(
             two.kill(killed[0])
 
     events = run_and(project, kill, [Stage.CONDITIONS])
-    assert ending(events).done == 8
+    assert ending(events).done == 6
     # Nothing that was in hand is to blame, so nothing is tried a rung lower.
     details = {event.detail for event in events if isinstance(event, ClipDone)}
     assert details == {"rung 0"}
@@ -161,7 +226,7 @@ def test_the_step_of_a_lost_node_is_done_elsewhere_as_it_was(
 def test_a_node_that_comes_back_is_used_again(
     two: Machines, tmp_path: Path, models: tuple[Path, Path], fake: None
 ) -> None:
-    captions = [f"slow 1.{n:03}" for n in range(28)]
+    captions = [f"slow 1.{n:03}" for n in range(8)]
     project = text_project(tmp_path / "p", models, captions, **on_ray(two))
     two.kill("node2")
     back: list[AnyEvent] = []
@@ -180,7 +245,7 @@ def test_a_node_that_comes_back_is_used_again(
         events = run_and(project, come_back, [Stage.CONDITIONS])
     finally:
         two.kill("node3")
-    assert ending(events).done == 28
+    assert ending(events).done == 8
     assert back
     assert any("node3 has come" in text for text in notices(events))
 
@@ -193,7 +258,7 @@ def test_a_cluster_without_nodes_stops_the_job_and_a_rerun_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cluster_module, "GRACE", 2.0)
-    captions = [f"slow 1.{n:03}" for n in range(12)]
+    captions = [f"slow 0.5{n:02}" for n in range(8)]
     project = text_project(tmp_path / "p", models, captions, **on_ray(two))
     seen: list[AnyEvent] = []
 
@@ -209,10 +274,10 @@ def test_a_cluster_without_nodes_stops_the_job_and_a_rerun_goes_on(
     two.need("node1", "node2")
     events = run(project, [Stage.CONDITIONS])
     before = sum(isinstance(one, ClipDone) for one in seen)
-    assert 2 <= before < 12
+    assert 2 <= before < 8
     # What was made in the last moment, and not told any more, is found again.
-    assert ending(events).done + ending(events).fresh == 12
-    assert ending(events).done <= 12 - before
+    assert ending(events).done + ending(events).fresh == 8
+    assert ending(events).done <= 8 - before
 
 
 def test_an_encoder_that_dies_by_itself_is_tried_a_rung_lower(
@@ -261,14 +326,14 @@ def test_the_memory_of_every_node_is_known(
 
     async def collect() -> int:
         done = 0
-        async for outcome in pool.run(setup(), works(tmp_path, *["slow 1"] * 12)):
+        async for outcome in pool.run(setup(), works(tmp_path, *["slow 0.5"] * 10)):
             done += isinstance(outcome, Outcome) and isinstance(outcome.answer, StepDone)
             known.update(one.node for one in pool.nodes if one.host.total > 0)
             assert len(pool.pids) == 1  # the bridge alone: the encoders are elsewhere
         await pool.close()
         return done
 
-    assert asyncio.run(collect()) == 12
+    assert asyncio.run(collect()) == 10
     assert known == {"node1", "node2"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from engine.worker import ray_node
 from engine.worker.cluster import make_cluster
 from engine.worker.messages import OpenStage
 from engine.worker.process import EncoderLostError
-from engine.worker.ray_bridge import why_not
 from engine.worker.ray_messages import Check, Ended, File, Lost, NoPlace, Out, Placed, Request
 from engine.worker.ray_node import Keeper, look
 from engine.worker.ray_slots import Slots, has_gpus, nodes_of
@@ -30,8 +28,6 @@ from engine.worker.remote import Life
 from engine.worker.shared_files import Probes, files_of, folders_of, seen_here
 from tests.jobs import project_of, run
 from tests.workers import ROOT, text_project
-
-MISSING = r"needs the package ray, which is not installed"
 
 
 def node(number: int, *, gpus: int = 0, cpus: int = 1, **more: object) -> Mapping[str, object]:
@@ -309,18 +305,6 @@ def test_a_life_ends_as_a_process_does_or_is_lost() -> None:
     asyncio.run(live())
 
 
-def test_without_the_extra_a_run_says_what_to_install(
-    tmp_path: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = importlib.util.find_spec
-    without = lambda name: None if name == "ray" else real(name)  # noqa: E731
-    monkeypatch.setattr(importlib.util, "find_spec", without)
-    project = text_project(tmp_path / "p", models, ["ok"], scale__engine="ray")
-    with pytest.raises(EnvironmentFaultError, match=MISSING) as error:
-        run(project, [Stage.CONDITIONS])
-    assert "pip install 'ltx-tui[ray]'" in error.value.remedy
-
-
 def test_numbers_of_gpus_mean_nothing_on_several_machines(
     tmp_path: Path, models: tuple[Path, Path]
 ) -> None:
@@ -334,12 +318,3 @@ def test_numbers_of_gpus_mean_nothing_on_several_machines(
 def test_a_local_job_has_no_cluster(tmp_path: Path, models: tuple[Path, Path]) -> None:
     assert make_cluster(project_of(tmp_path, models)) is None
     assert make_cluster(Project.defaults(tmp_path)) is None
-
-
-def test_why_a_cluster_cannot_be_joined() -> None:
-    auto = why_not("auto", ConnectionError("Could not find any running Ray instance.\nPlease …"))
-    assert auto.message == "no Ray cluster runs on this machine"
-    client = why_not("ray://head:10001", ImportError("No module named 'grpc'"))
-    assert "ray[client]" in client.remedy
-    other = why_not("head:6379", RuntimeError("Version mismatch: 2.60 and 2.50\nmuch advice"))
-    assert other.message.endswith("Version mismatch: 2.60 and 2.50")
