@@ -37,6 +37,10 @@ _SHARE, _SHAPES = 0.15, 3
 _NEAR = 0.2
 # A tenth of the clips may be too short for the suggested length.
 _TOO_SHORT = 0.1
+_NO_ROWS = (
+    "the dataset is empty: add rows to it, or cut clips from long videos "
+    "(`ltx-tui split-scenes`, X in the workbench)"
+)
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +167,9 @@ def refuse_existing(folder: Path) -> None:
 def find_dataset(folder: Path) -> Path | None:
     """Return the one dataset file of a folder, or None.
 
+    One that has no rows yet counts where there is no other, and by its usual name alone: any list
+    that is empty looks like it.
+
     Raises:
         UsageError: There are several.
     """
@@ -178,7 +185,9 @@ def find_dataset(folder: Path) -> Path | None:
             remedy="name one of them instead of the folder",
             file=folder,
         )
-    return datasets[0] if datasets else None
+    if datasets:
+        return datasets[0]
+    return next((path for path in files if path.name == DATASET_FILE and _is_empty(path)), None)
 
 
 def _is_dataset(path: Path) -> bool:
@@ -186,6 +195,14 @@ def _is_dataset(path: Path) -> bool:
         return bool(find_column(load_manifest(path).columns, "video"))
     except DatasetError:
         return False
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        manifest = load_manifest(path)
+    except DatasetError:
+        return False
+    return not (manifest.columns or manifest.rows)
 
 
 def find_media(folder: Path) -> tuple[list[Path], list[str]]:
@@ -238,7 +255,8 @@ def _source_stem(path: Path) -> str | None:
 def _look_at_dataset(folder: Path, dataset: Path, video_column: str) -> Found:
     manifest = load_manifest(dataset)
     column = video_column or find_column(manifest.columns, "video")
-    if column not in manifest.columns:
+    # A list without rows has no columns yet; the first row brings them.
+    if column not in manifest.columns and (manifest.columns or manifest.rows):
         known = listed([str(name) for name in manifest.columns], 8)
         raise DatasetError(
             f"no column {column!r}" if column else "no column of media is known by its name",
@@ -246,6 +264,7 @@ def _look_at_dataset(folder: Path, dataset: Path, video_column: str) -> Found:
             file=dataset,
         )
     cells = [cell_text(row.get(column)) for row in manifest.rows]
+    notes = () if cells else (_NO_ROWS,)
     media = [dataset.parent / cell for cell in cells if cell]
     return _with_sample(
         Found(
@@ -253,6 +272,7 @@ def _look_at_dataset(folder: Path, dataset: Path, video_column: str) -> Found:
             dataset=dataset,
             clips=len(cells),
             reference_column=find_column(manifest.columns, "reference"),
+            notes=notes,
         ),
         media,
     )

@@ -42,11 +42,14 @@ class CaptionRows(Protocol):
     def get(self, index: int, /) -> Row:
         """Return a row."""
 
-    def find(self, name: str, /) -> int | None:
-        """Return the first row of a name."""
+    def find(self, name: str, nth: int = 0, /) -> int | None:
+        """Return the first row of a name, or a later one."""
 
-    def update_row(self, name: str, /, **changes: object) -> None:
-        """Change a row."""
+    def nth_of(self, index: int, /) -> int:
+        """Return which of the rows of its name a row is."""
+
+    def update_row(self, name: str, nth: int = 0, /, **changes: object) -> None:
+        """Change a row, the first of a name or a later one."""
 
 
 class CaptionBook:
@@ -82,22 +85,11 @@ class CaptionBook:
 
     def key_of(self, index: int) -> Key:
         """Return the key of a row: its name, and which of the rows of that name it is."""
-        names = self._store.table.names
-        name = names[index]
-        first = self._store.find(name)
-        return Key(name, 0 if first is None else names[first:index].count(name))
+        return Key(self._store.table.names[index], self._store.nth_of(index))
 
     def index_of(self, key: Key) -> int | None:
         """Return the row of a key; None where there is no such row."""
-        index = self._store.find(key.name)
-        if index is None:
-            return None
-        try:
-            for _ in range(key.nth):
-                index = self._store.table.names.index(key.name, index + 1)
-        except ValueError:
-            return None
-        return index
+        return self._store.find(*key)
 
     async def open(self, key: Key) -> Doc:
         """Return a caption, with the undo of earlier sessions; waits until drafts are there.
@@ -178,8 +170,8 @@ class CaptionBook:
 
     def update(self, key: Key, text: str) -> None:
         """Show a caption's text and state in the list of clips."""
-        if key.nth == 0 and self._store.find(key.name) is not None:
-            self._store.update_row(key.name, caption=text, caption_state=self.state(key, text))
+        if self.index_of(key) is not None:
+            self._store.update_row(*key, caption=text, caption_state=self.state(key, text))
 
     def set_problem(self, message: str, remedy: str) -> None:
         """Say why nothing can be saved; an empty message: it can."""

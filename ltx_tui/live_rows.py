@@ -34,6 +34,11 @@ class LiveRows:
         self.marked: set[str] = set()
         # Of two rows with one name the first counts.
         self._index = dict(zip(reversed(table.names), range(len(table) - 1, -1, -1), strict=True))
+        self._others: dict[str, list[int]] = {}
+        if len(self._index) < len(table):
+            for at, name in enumerate(table.names):
+                if self._index[name] != at:
+                    self._others.setdefault(name, []).append(at)
         self._changed: dict[int, Row] = {}
         self._reasons: dict[tuple[int, str], tuple[str, str]] = {}
         self._made: OrderedDict[tuple[int, str], Made] = OrderedDict()
@@ -81,9 +86,19 @@ class LiveRows:
             captioning=self._captioning.get(index),
         )
 
-    def find(self, name: str) -> int | None:
-        """Return the index of the first row with a name; None where there is none."""
-        return self._index.get(name)
+    def find(self, name: str, nth: int = 0) -> int | None:
+        """Return the index of the first row with a name, or a later one; None without one."""
+        rows = self.rows_of(name)
+        return rows[nth] if nth < len(rows) else None
+
+    def rows_of(self, name: str) -> Sequence[int]:
+        """Return the indices of all rows with a name."""
+        first = self._index.get(name)
+        return () if first is None else (first, *self._others.get(name, ()))
+
+    def nth_of(self, index: int) -> int:
+        """Return which of the rows with its name a row is."""
+        return sum(row < index for row in self.rows_of(self.table.names[index]))
 
     # What a filter asks
 
@@ -178,8 +193,8 @@ class LiveRows:
         if before.table.scores is not None:
             self.take_scores(before.table.scores.of_rows(self.table.names))
         self.marked = {name for name in before.marked if name in self._index}
-        for row in before._changed.values():
-            mine = self.find(row.name)
+        for index, row in before._changed.items():
+            mine = self.find(row.name, before.nth_of(index))
             if row.caption_state is CaptionState.DRAFT and mine is not None:
                 self.update(mine, {"caption": row.caption, "caption_state": CaptionState.DRAFT})
         captions = [(index, one) for index, one in before._captioning.items()]
@@ -187,7 +202,8 @@ class LiveRows:
             (index, StageState(stage, OutputState.RUNNING)) for index, stage in before._running
         ]
         for index, state in [*running, *captions]:
-            if (mine := self.find(before.table.names[index])) is not None:
+            mine = self.find(before.table.names[index], before.nth_of(index))
+            if mine is not None:
                 self.take(Change(mine, state.stage, state))
 
 

@@ -98,9 +98,17 @@ class Store:
         """Return a row as it is now."""
         return self._live.get(index)
 
-    def find(self, name: str) -> int | None:
-        """Return the index of the first row with a name; None where there is none."""
-        return self._live.find(name)
+    def find(self, name: str, nth: int = 0) -> int | None:
+        """Return the index of the first row with a name, or a later one; None without one."""
+        return self._live.find(name, nth)
+
+    def rows_of(self, name: str) -> Sequence[int]:
+        """Return the indices of all rows with a name."""
+        return self._live.rows_of(name)
+
+    def nth_of(self, index: int) -> int:
+        """Return which of the rows with its name a row is."""
+        return self._live.nth_of(index)
 
     # What is shown
 
@@ -207,21 +215,25 @@ class Store:
         """Tell of rows that changed, and note that they may have to move."""
         changed = frozenset(names)
         if self.filter.terms or self.sort:
-            found = (self.find(name) for name in changed)
-            self._unsettled.update(index for index in found if index is not None)
+            self._unsettled.update(index for name in changed for index in self.rows_of(name))
         if changed:
             self._tell(changed)
 
-    def update_row(self, name: str, /, **changes: object) -> None:
+    def update_row(self, name: str, nth: int = 0, /, **changes: object) -> None:
         """Change fields of a row, such as its caption and the caption's state.
 
         What the dataset file has is not touched; the next overview brings that.
+
+        Args:
+            name: The row's name.
+            nth: Which of the rows with that name.
+            changes: By the names of a `Row`'s fields.
         """
-        index = self.find(name)
+        index = self.find(name, nth)
         before = self.get(index).caption if index is not None else ""
         if index is not None and self._live.update(index, changes):
             self.caption_changes += changes.get("caption", before) != before
-            self._later(partial(_update_named, name, changes))
+            self._later(partial(_update_named, name, nth, changes))
             self._touch([name])
 
     def take_findings(self, findings: Iterable[Finding]) -> None:
@@ -255,7 +267,7 @@ class Store:
         for change in changes_of(news, self._live.running, self._row_of):
             name = self.table.names[change.index]
             self._live.take(change)
-            self._later(partial(_take_named, name, change))
+            self._later(partial(_take_named, name, self._live.nth_of(change.index), change))
             touched.add(name)
         self._touch(touched)
 
@@ -355,13 +367,13 @@ class Store:
                 await self._loading
 
 
-def _update_named(name: str, changes: dict[str, object], live: LiveRows) -> None:
-    index = live.find(name)
+def _update_named(name: str, nth: int, changes: dict[str, object], live: LiveRows) -> None:
+    index = live.find(name, nth)
     if index is not None:
         live.update(index, changes)
 
 
-def _take_named(name: str, change: Change, live: LiveRows) -> None:
-    index = live.find(name)
+def _take_named(name: str, nth: int, change: Change, live: LiveRows) -> None:
+    index = live.find(name, nth)
     if index is not None:
         live.take(msgspec.structs.replace(change, index=index))

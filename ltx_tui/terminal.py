@@ -12,10 +12,10 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from types import FrameType
 
 from rich.cells import cell_len
 
+from ltx_tui.handled import handled
 from ltx_tui.signs import LIKE
 
 # Kitty's keys off, mouse in all its forms off, focus reports and bracketed paste off, window
@@ -112,7 +112,6 @@ class Guard:
             patience: Seconds after which the process ends in any case, even where it hangs in a
                 write to a terminal that nobody reads.
         """
-        timers: list[threading.Timer] = []
 
         def give_up(number: int) -> None:
             if last is not None:
@@ -120,22 +119,11 @@ class Guard:
             self.restore()
             os._exit(128 + number)
 
-        def take(number: int, _frame: FrameType | None) -> None:
-            timer = threading.Timer(patience, give_up, [number])
-            timer.daemon = True
-            timer.start()
-            timers.append(timer)
-            ended(signal.Signals(number))
-
-        before = {number: signal.signal(number, take) for number in SIGNALS}
-        try:
-            with _hanging_up():
-                yield
-        finally:
-            for timer in timers:
-                timer.cancel()
-            for number, old in before.items():
-                signal.signal(number, old)
+        with (
+            handled(ended, SIGNALS, ends=SIGNALS, patience=patience, give_up=give_up),
+            _hanging_up(),
+        ):
+            yield
 
 
 def is_gone() -> bool:

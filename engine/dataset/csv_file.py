@@ -8,10 +8,11 @@ are found here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.dataset.line_rows import LineRows
 from engine.dataset.spans import (
     Edits,
     Splice,
@@ -19,8 +20,6 @@ from engine.dataset.spans import (
     line_of,
     lines_at_end,
     spliced,
-    with_lines,
-    without_lines,
 )
 from engine.errors import DatasetError
 
@@ -35,7 +34,7 @@ class CsvCell(NamedTuple):
     end: int
 
 
-class CsvDocument:
+class CsvDocument(LineRows):
     """A CSV dataset file with a header."""
 
     def __init__(self, text: str, file: Path) -> None:
@@ -117,22 +116,12 @@ class CsvDocument:
             splices.append(self._append(names, appended))
         return spliced(self._text, splices)
 
-    def without(self, rows: Collection[int]) -> str:
-        """Return the text without some rows; the rest stays as it is in the file."""
-        return without_lines(self._text, [self._line(row) for row in rows])
-
-    def source(self, row: int) -> str:
-        """Return the record of a row, which may be several lines."""
-        line = self._line(row)
-        return self._text[line.start : line.end]
-
-    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
-        """Return the text with records put before others; the rest stays as it is in the file."""
-        return with_lines(self._text, [row[0].start for row in self._rows], texts)
-
     def _line(self, row: int) -> Splice:
         record = self._rows[row]
         return Splice(record[0].start, record[-1].end, "")
+
+    def _starts(self) -> list[int]:
+        return [record[0].start for record in self._rows]
 
     def _changes(
         self, record: list[CsvCell], changes: Mapping[int, str], width: int

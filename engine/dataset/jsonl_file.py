@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.dataset.json_file import JsonRow, JsonRows, json_error, scan_row, skip
-from engine.dataset.spans import (
-    NEWLINE,
-    Splice,
-    lines_at_end,
-    whole_line,
-    with_lines,
-    without_lines,
-)
+from engine.dataset.line_rows import LineRows
+from engine.dataset.spans import NEWLINE, Splice, lines_at_end, whole_line
 
 
-class JsonlDocument(JsonRows):
+class JsonlDocument(LineRows, JsonRows):
     """A JSON Lines dataset file."""
 
     def __init__(self, text: str, file: Path) -> None:
@@ -39,23 +33,12 @@ class JsonlDocument(JsonRows):
             start = following
         super().__init__(text, items, one_line=True)
 
-    def without(self, rows: Collection[int]) -> str:
-        """Return the text without some rows; the rest stays as it is in the file."""
-        return without_lines(self._text, [self._line(row) for row in rows])
-
-    def source(self, row: int) -> str:
-        """Return the line of a row."""
-        line = self._line(row)
-        return self._text[line.start : line.end]
-
-    def inserted(self, texts: Mapping[int, Sequence[str]]) -> str:
-        """Return the text with lines put before others; the rest stays as it is in the file."""
-        starts = [self._line(row).start for row in range(len(self._items))]
-        return with_lines(self._text, starts, texts)
-
     def _line(self, row: int) -> Splice:
         item = self._items[row]
         return whole_line(self._text, item.start, item.end)
+
+    def _starts(self) -> list[int]:
+        return [self._line(row).start for row in range(len(self._items))]
 
     def _append(self, texts: Sequence[str]) -> Splice:
         return lines_at_end(self._text, texts)

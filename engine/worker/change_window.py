@@ -17,10 +17,11 @@ from engine.dataset.caption_marks import Marks
 from engine.dataset.versions import Kind, Versions
 from engine.dataset.write_captions import alone
 from engine.dataset.write_windows import Change, Changed, change_window
-from engine.errors import DatasetError, LtxError
+from engine.errors import LtxError
 from engine.project import Project
 from engine.renamed import carry_over
 from engine.worker.spec import Fault, decoder
+from engine.worker.unwritten import unwritten
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,15 +62,8 @@ def do(wanted: Wanted) -> Done:
             carry_over(project, changed.before, changed.after)
             with contextlib.suppress(LtxError):
                 _note(project, change, changed)
-    except LtxError as error:
-        return Done(fault=Fault.of(error))
-    except OSError as error:
-        told = DatasetError(
-            f"cannot be written: {error.strerror or error}",
-            remedy="make the file and its folder writable, and space on the disk",
-            file=path,
-        )
-        return Done(fault=Fault.of(told))
+    except (LtxError, OSError) as error:
+        return Done(fault=unwritten(error, path))
     return Done(key=changed.key, row=changed.row, is_gone=changed.is_gone)
 
 

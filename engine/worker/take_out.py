@@ -18,10 +18,11 @@ from engine.dataset.keyed_rows import Moved
 from engine.dataset.take_out import take_out
 from engine.dataset.taken_rows import TakenRows
 from engine.dataset.write_captions import alone
-from engine.errors import DatasetError, LtxError
+from engine.errors import LtxError
 from engine.project import Project
 from engine.renamed import carry_over
 from engine.worker.spec import Fault, decoder
+from engine.worker.unwritten import unwritten
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +66,8 @@ def do(wanted: Wanted) -> Done:
     try:
         with alone(state_dir / "editing" / "write.lock"):
             return _back(wanted) if wanted.is_back else _out(wanted)
-    except LtxError as error:
-        return Done(fault=Fault.of(error))
-    except OSError as error:
-        told = DatasetError(
-            f"cannot be written: {error.strerror or error}",
-            remedy="make the file and its folder writable, .ltx-tui too, and space on the disk",
-            file=path,
-        )
-        return Done(fault=Fault.of(told))
+    except (LtxError, OSError) as error:
+        return Done(fault=unwritten(error, path))
 
 
 def _out(wanted: Wanted) -> Done:

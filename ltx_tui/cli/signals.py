@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
+
+from ltx_tui.handled import handled
 
 # What a terminal that does not take its output may cost at the end, in seconds.
 _PATIENCE = 3.0
@@ -26,22 +26,12 @@ def caught(calls: Calls, ends: frozenset[signal.Signals] = frozenset()) -> Itera
             terminal or pipe that nobody reads.
     """
     loop = asyncio.get_running_loop()
-    timers: list[threading.Timer] = []
 
-    def take(number: int, _frame: FrameType | None) -> None:
-        known = signal.Signals(number)
-        if known in ends:
-            timer = threading.Timer(_PATIENCE, os._exit, [128 + number])
-            timer.daemon = True
-            timer.start()
-            timers.append(timer)
-        loop.call_soon_threadsafe(calls[known])
+    def handle(number: signal.Signals) -> None:
+        loop.call_soon_threadsafe(calls[number])
 
-    before = {number: signal.signal(number, take) for number in calls}
-    try:
+    def give_up(number: int) -> None:
+        os._exit(128 + number)
+
+    with handled(handle, calls.keys(), ends=ends, patience=_PATIENCE, give_up=give_up):
         yield
-    finally:
-        for timer in timers:
-            timer.cancel()
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -15,7 +15,7 @@ from ltx_tui.cli import session
 from ltx_tui.cli.console import make_console, print_json, text
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.take_child import take
+from ltx_tui.dataset_child import take
 
 
 @click.command("take-out", epilog=EXIT_CODES)

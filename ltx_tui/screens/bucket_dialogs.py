@@ -11,7 +11,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from engine.buckets import Bucket, choose, parse_bucket
@@ -21,22 +20,10 @@ from engine.text import plural
 from ltx_tui.bucket_counts import Shape, Stock, changed, check_scale, move_words
 from ltx_tui.colours import style
 from ltx_tui.host import focus_now
+from ltx_tui.screens.dialog import Dialog
 from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 from ltx_tui.widgets.lines import Lines
-
-_CSS = """
-{name} {{
-    align: center middle;
-    background: $background 60%;
-    #box {{
-        width: 72; max-width: 96%; height: auto; max-height: 90%;
-        border: round $primary; background: $surface; padding: 0 1;
-    }}
-    Input {{ margin: 0 0 1 0; background: $panel; }}
-    Board {{ height: {height}; background: $surface; }}
-}}
-"""
 
 # Moves that a preview lists.
 _MOST = 7
@@ -50,10 +37,12 @@ class Facts(msgspec.Struct, frozen=True):
     buckets: tuple[Bucket, ...]
 
 
-class BucketDialog(ModalScreen[Bucket | None]):
+class BucketDialog(Dialog[Bucket | None]):
     """Asks for a bucket, says what is wrong with it, and where clips would go."""
 
-    DEFAULT_CSS = _CSS.format(name="BucketDialog", height=10)
+    DEFAULT_CSS = """
+    BucketDialog { Input { margin: 0 0 1 0; } Board { height: 10; } }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", show=False)]
 
     def __init__(
@@ -136,10 +125,12 @@ class BucketDialog(ModalScreen[Bucket | None]):
             raise UsageError(against, remedy="see [reference] in the settings (f2)")
 
 
-class DeleteDialog(ModalScreen[bool]):
+class DeleteDialog(Dialog[bool]):
     """Asks whether a bucket shall go, and says where its clips would."""
 
-    DEFAULT_CSS = _CSS.format(name="DeleteDialog", height=10)
+    DEFAULT_CSS = """
+    DeleteDialog Board { height: 10; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n", "answer(False)", show=False),
         Binding("enter,y", "answer(True)", show=False),
@@ -200,10 +191,12 @@ def preview(facts: Facts, after: Sequence[Bucket], new: Bucket | None, width: in
     return lines
 
 
-class OwnBucket(ModalScreen[str | None]):
+class OwnBucket(Dialog[str | None]):
     """Asks for the bucket of some clips: "" for the nearest one, or "WxHxF"."""
 
-    DEFAULT_CSS = _CSS.format(name="OwnBucket", height="auto")
+    DEFAULT_CSS = """
+    OwnBucket Board { height: auto; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", show=False),
         Binding("enter", "take", show=False),

@@ -9,7 +9,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input
 
@@ -22,24 +21,16 @@ from ltx_tui.caption_status import written
 from ltx_tui.captioning import Ask, check, key_name, who_words
 from ltx_tui.colours import QUIET, style
 from ltx_tui.host import focus_now
+from ltx_tui.screens.dialog import Dialog
 from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 
 
-class CaptionerDialog(ModalScreen[Ask | None]):
+class CaptionerDialog(Dialog[Ask | None]):
     """Ends with what the captioner is to do, or None."""
 
     DEFAULT_CSS = """
-    CaptionerDialog {
-        align: center middle;
-        background: $background 60%;
-        #box {
-            width: 72; max-width: 96%; height: auto; max-height: 90%;
-            border: round $primary; background: $surface; padding: 0 1;
-        }
-        Board { height: 8; background: $surface; }
-        Input { background: $panel; display: none; }
-    }
+    CaptionerDialog Input { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", show=False),

@@ -10,9 +10,9 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from engine.text import visible
+from ltx_tui.screens.dialog import Dialog
 from ltx_tui.widgets.lines import Lines
 
 
@@ -35,17 +35,12 @@ class _Options(Lines):
         return Text.assemble(f" {visible(option) or 'empty'}", (now, Style(dim=True)))
 
 
-class Choice(ModalScreen[int | None]):
+class Choice(Dialog[int | None]):
     """Ends with the number of what was chosen, or None."""
 
     DEFAULT_CSS = """
     Choice {
-        align: center middle;
-        background: $background 60%;
-        #box {
-            width: auto; min-width: 30; max-width: 90%; height: auto;
-            border: round $primary; background: $surface;
-        }
+        #box { width: auto; min-width: 30; max-width: 90%; padding: 0; }
         #options { width: 40; height: auto; max-height: 16; background: $surface; }
     }
     """

@@ -104,14 +104,14 @@ class ClipTaker(Commanded, Screen[None]):
 
     async def _take(self, keys: tuple[Key, ...]) -> None:
         from engine.worker.take_out import Wanted
-        from ltx_tui import take_child
+        from ltx_tui import dataset_child
         from ltx_tui.screens.read_again import read_rows_again
 
         desk = self.desk
         try:
             await self._save(keys)
             wanted = Wanted(project=desk.project, keys=keys, is_back=not keys)
-            done = await take_child.take(wanted)
+            done = await dataset_child.take(wanted)
             await desk.captions.names_changed()
             if keys:
                 self._go_near(keys)

@@ -9,26 +9,18 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from engine.text import visible
+from ltx_tui.screens.dialog import Dialog
 from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, hanging
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Dialog[bool]):
     """Says what would be done; ends with whether it shall be."""
 
     DEFAULT_CSS = """
-    Confirm {
-        align: center middle;
-        background: $background 60%;
-        #box {
-            width: 68; max-width: 96%; height: auto; max-height: 90%;
-            border: round $primary; background: $surface; padding: 0 1;
-        }
-        Board { height: 8; background: $surface; }
-    }
+    Confirm #box { width: 68; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "end(True)", show=False),

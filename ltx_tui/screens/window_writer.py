@@ -129,7 +129,7 @@ class WindowWriter(WindowPicker):
         """
         from engine.dataset.write_captions import digest_of
         from engine.worker.change_window import Wanted
-        from ltx_tui import window_child
+        from ltx_tui import dataset_child
         from ltx_tui.screens.read_again import read_rows_again
 
         desk = self._desk
@@ -142,7 +142,7 @@ class WindowWriter(WindowPicker):
             )
         caption = digest_of(doc.text if doc is not None else row.caption)
         change = msgspec.structs.replace(change, caption=caption)
-        done = await window_child.change(Wanted(project=self.project, change=change))
+        done = await dataset_child.change(Wanted(project=self.project, change=change))
         await desk.captions.names_changed()
         self._go_on(change, row, done)
         await read_rows_again(self, desk)

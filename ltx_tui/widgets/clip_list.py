@@ -213,8 +213,7 @@ class ClipList(ClipReview, ClipTaking, Commanded, Vertical):
             self.bar.update_count()
             self._select()
         elif changes:
-            found = (self.store.find(name) for name in changes)
-            self.rows.renew_rows({index for index in found if index is not None})
+            self.rows.renew_rows({row for name in changes for row in self.store.rows_of(name)})
         self._say_headline()
         if not self.store.is_settled and self._settle is None:
             self._settle = self.set_timer(_SETTLE, self._settle_now)

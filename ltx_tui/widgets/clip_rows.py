@@ -124,14 +124,6 @@ class ClipRows(Lines, inherit_bindings=False):
         super().notify_style_update()
         self._styles.clear()
 
-    def show_line(self, index: int) -> None:
-        """Scroll as little as is needed to see a line, in the same frame."""
-        top, height = self.scroll_offset.y, self.scrollable_content_region.height
-        if index < top:
-            self.scroll_to(y=index, animate=False, immediate=True)
-        elif height and index >= top + height:
-            self.scroll_to(y=index - height + 1, animate=False, immediate=True)
-
     def line_at(self, y: int) -> Strip:
         """Return a clip's line, or words where there is no clip."""
         if self.count():

@@ -29,9 +29,10 @@ from engine.precompute.digest import Digest  # noqa: E402
 from engine.project import Project, load_project  # noqa: E402
 from engine.worker.scan_types import Scanning  # noqa: E402
 from ltx_tui.app import Workbench  # noqa: E402
+from ltx_tui.frames_child import FramesChild  # noqa: E402
 from ltx_tui.screens.workbench import WorkbenchScreen  # noqa: E402
 from ltx_tui.store import Store  # noqa: E402
-from tests.tui import harbour, harbour_plan  # noqa: E402
+from tests.tui import harbour, harbour_film, harbour_plan  # noqa: E402
 from tests.tui.conftest import SMALL, WIDE, picture, ready, shown, still  # noqa: E402
 from tests.tui.fake_worker import Stand  # noqa: E402
 
@@ -111,6 +112,18 @@ async def plan(pilot: Pilot[Any], _stand: Stand) -> None:
     await settle(pilot, "Why stale")
 
 
+async def scenes(pilot: Pilot[Any], _stand: Stand) -> None:
+    """The scenes of a film that is not cut yet."""
+    await ready(pilot)
+    await pilot.press("X")
+    await settle(pilot, harbour_film.FILM)
+    await pilot.press("enter")
+    await settle(pilot, "last ")
+    await pilot.press("j", "j", "space", "j", "j", "j")
+    await pilot.pause(0.2)
+    await still(pilot)
+
+
 PICTURES: dict[str, tuple[tuple[int, int], Steps]] = {
     "workbench": (WIDE, workbench),
     "workbench-small": (SMALL, workbench),
@@ -119,6 +132,7 @@ PICTURES: dict[str, tuple[tuple[int, int], Steps]] = {
     "jobs": (SMALL, jobs),
     "buckets": (SMALL, buckets),
     "plan": (WIDE, plan),
+    "scenes": (WIDE, scenes),
 }
 
 
@@ -149,6 +163,9 @@ async def _draw(project: Project, size: tuple[int, int], steps: Steps) -> str:
         mock.patch.object(Store, "load", load),
         mock.patch("ltx_tui.screens.plan.plan", planned),
         mock.patch("ltx_tui.captions.write_captions", write),
+        mock.patch("ltx_tui.scene_book.split", harbour_film.split),
+        mock.patch.object(FramesChild, "show", lambda child, ask: harbour_film.show(child, ask)),
+        mock.patch("ltx_tui.widgets.frame_strip.depth_of", return_value="truecolor"),
         mock.patch("ltx_tui.watch.Watcher", return_value=stand.watcher),
     ):
         async with app.run_test(size=size) as pilot:
@@ -162,6 +179,10 @@ def _project(root: Path) -> Project:
     for row in rows:
         (root / row.name).parent.mkdir(parents=True, exist_ok=True)
         (root / row.name).touch()
+    film = root / harbour_film.FILM
+    film.parent.mkdir(exist_ok=True)
+    film.touch()
+    os.truncate(film, harbour_film.BYTES)
     dataset = [{"media_path": row.name, "caption": row.caption} for row in rows]
     (root / "dataset.json").write_text(json.dumps(dataset), "utf-8")
     (root / "project.toml").write_text(harbour.PROJECT, "utf-8")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.events import InHand, Standing
+from engine.overview_file import FILE, table_of, write_overview
 from engine.overview_types import CaptionState, OutputState
 from engine.precompute.layout import CAPTIONS
 from engine.project import Project
@@ -25,6 +28,7 @@ from tests.tui.captioner import (
 )
 from tests.tui.captioning import caption_project, keep_quiet
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot
+from tests.tui.rows import make_overview, make_row
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,22 @@ def at_work(bench: Bench) -> None:
     stand.happen(*begun(5, fresh=1), started(1), started(2, 2))
     stand.clock.now += 6.0
     stand.happen(done(1), failed(2), started(3), started(4, 2))
+
+
+def twice(root: Path) -> Project:
+    """Return a project in which the second and the third row have one file."""
+    project = caption_project(root, ["A red fox.", "", "", "Fog."])
+    dataset = json.loads(project.dataset_path.read_text("utf-8"))
+    dataset[2]["media_path"] = dataset[1]["media_path"]
+    project.dataset_path.write_text(json.dumps(dataset), "utf-8")
+    captions = {"caption": "", "caption_state": CaptionState.NONE}
+    rows = [make_row(at, name=f"clip-{at}.mp4", **captions) for at in (0, 1, 1, 3)]
+    write_overview(project.state_dir / FILE, make_overview(rows))
+    return use_captioner(project)
+
+
+def lines_of(bench: Bench, clip: str) -> list[str]:
+    return [line for line in bench.lines if clip in line]
 
 
 def line_of(bench: Bench, clip: str) -> str:
@@ -105,6 +125,36 @@ def test_a_clip_that_was_captioned_after_all_has_not_failed(project: Project) ->
         await bench.until(lambda: "●" in line_of(bench, "clip-2.mp4"))
         bench.stand.happen(done(2))
         await bench.until(lambda: bench.store.get(2).captioning is None)
+
+    caption_with(project, steps)
+
+
+def test_of_two_rows_of_one_file_each_is_shown_as_it_stands(tmp_path: Path) -> None:
+    project = twice(tmp_path / "twins")
+
+    async def steps(bench: Bench) -> None:
+        await bench.until(lambda: len(lines_of(bench, "clip-1.mp4")) == 2)
+        bench.stand.take(fake.snapshot(captions_job(), active=7))
+        second = msgspec.structs.replace(started(1), row=2)
+        bench.stand.happen(*begun(2), second)
+        await bench.until(lambda: bench.store.get(2).captioning)
+        assert bench.store.get(1).captioning is None
+        await bench.until(lambda: "▶" in lines_of(bench, "clip-1.mp4")[1])
+        assert "▶" not in lines_of(bench, "clip-1.mp4")[0]
+        # The captions of a job arrive in the dataset file.
+        bench.stand.happen(msgspec.structs.replace(done(1), row=2))
+        bench.change_outside(2, "The second one.")
+        await bench.save()
+        await bench.until(lambda: bench.store.get(2).caption == "The second one.")
+        await bench.until(lambda: "◌" in lines_of(bench, "clip-1.mp4")[1])
+        assert bench.store.get(1).caption == ""
+        assert "◌" not in lines_of(bench, "clip-1.mp4")[0]
+        # It stays so through another reading of the list.
+        before = bench.store._live
+        bench.store.update_row("clip-1.mp4", 1, caption="mine", caption_state=CaptionState.DRAFT)
+        after = LiveRows(table_of(make_overview([before.table.row(at) for at in range(4)])))
+        after.inherit(before)
+        assert [after.get(at).caption for at in (1, 2)] == ["", "mine"]
 
     caption_with(project, steps)
 

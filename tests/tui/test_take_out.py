@@ -21,7 +21,7 @@ from engine.project import Project
 from engine.worker import take_out
 from engine.worker.spec import Fault
 from engine.worker.take_out import Done, Wanted
-from ltx_tui import take_child
+from ltx_tui import dataset_child
 from ltx_tui.screens.confirm import Confirm
 from ltx_tui.store import Store
 from ltx_tui.widgets.caption_editor import CaptionEditor
@@ -60,7 +60,7 @@ def asked(project: Project, monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
         return done
 
     monkeypatch.setattr(Store, "load", load)
-    monkeypatch.setattr(take_child, "take", take)
+    monkeypatch.setattr(dataset_child, "take", take)
     return seen
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from engine import init
 from engine.buckets import Bucket, choose, parse_bucket
+from engine.dataset.add_rows import add_rows
 from engine.errors import DatasetError, ProjectError, UsageError
 from engine.media.probe import AudioTrack, Probe
 from engine.project import load_project
@@ -126,6 +127,42 @@ def test_a_dataset_that_is_there_is_used_as_it_is(tmp_path: Path) -> None:
     init.write(found, {})
     assert (tmp_path / "set.jsonl").read_text() == text
     assert load_project(tmp_path / "project.toml").dataset.path == "set.jsonl"
+
+
+def test_a_dataset_without_rows_is_taken_and_told_of(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "notes.json").write_text("[]")
+    assert init.look(tmp_path).is_new  # any list may be empty; a dataset is so by its name
+    (tmp_path / "dataset.json").write_text("[]\n")
+    found = init.look(tmp_path)
+    assert (found.dataset.name, found.is_new, found.clips) == ("dataset.json", False, 0)
+    assert (found.buckets, found.audio) == ((), False)
+    assert found.notes[0].startswith("the dataset is empty: add rows to it, or cut clips")
+    init.write(found, {})
+    assert (tmp_path / "dataset.json").read_text() == "[]\n"
+    project = load_project(tmp_path / "project.toml")
+    (tmp_path / "project.toml").unlink()
+    add_rows(project.dataset_path, [tmp_path / "a.png"])
+    again = init.look(tmp_path)
+    assert (again.clips, again.notes) == (1, ())
+    assert again.buckets == (Bucket(128, 96, 1),)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"clips": []}'])
+def test_an_empty_dataset_can_be_named_and_one_with_rows_comes_first(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    (tmp_path / "mine.json").write_text(text)
+    assert init.look(tmp_path / "mine.json", video_column="clip").clips == 0
+    (tmp_path / "set.csv").write_text("media_path,caption\n")
+    found = init.look(tmp_path)
+    assert found.dataset.name == "set.csv"
+    assert "the dataset is empty" in found.notes[0]
+    for refused in ('[{"clip": "a.mp4"}]', "[{}]"):
+        (tmp_path / "mine.json").write_text(refused)
+        with pytest.raises(DatasetError, match="no column of media"):
+            init.look(tmp_path / "mine.json")
 
 
 def test_unreadable_media_are_counted_not_fatal(tmp_path: Path) -> None:

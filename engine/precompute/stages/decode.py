@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,22 +28,23 @@ _FRAMES_PER_LATENTS = 96
 _SAMPLES_PER_LATENTS = 30
 
 
-class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
-    """Decodes video latents into MP4, or PNG for one frame."""
+_Model = TypeVar("_Model")
 
-    def load(self, home: Home[VideoDecoder]) -> VideoDecoder:
-        """Load the video decoder."""
-        self.loading("video VAE decoder", str(home.device))
-        dtype = resolve_dtype(self.setup.dtype)
-        return load_video_decoder(self.checkpoint, home.device, dtype)
+
+class _Decoding(StageRunner[DecodeStep, Payload, _Model]):
+    """What both have in common: latents are read, and decoded one clip at a time."""
+
+    # What stands beside the latents in their file, and the bytes that come of one of theirs.
+    number: ClassVar[str]
+    grows: ClassVar[int]
 
     def prepare(self, step: DecodeStep) -> Payload:
         """Read the latents."""
-        return _read(step, "fps")
+        return _read(step, self.number)
 
     def host_bytes(self, step: DecodeStep) -> int:
-        """Return the bytes of the latents, and of the frames that wait to be written."""
-        return _size(step) * _FRAMES_PER_LATENTS
+        """Return the bytes of the latents, and of what is decoded and waits to be written."""
+        return _size(step) * self.grows
 
     def make(
         self,
@@ -50,11 +53,28 @@ class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
         cancelled: Cancelled,
         lower: int = 0,
     ) -> list[Made]:
-        """Decode each clip into uint8 frames [F, H, W, 3]."""
+        """Decode each clip."""
         return [
             self._decode(step, payload, cancelled, lower)
             for step, payload in zip(steps, prepared, strict=True)
         ]
+
+    @abstractmethod
+    def _decode(self, step: DecodeStep, payload: Payload, cancelled: Cancelled, lower: int) -> Made:
+        """Decode one clip."""
+
+
+class VideoDecodeStage(_Decoding[VideoDecoder]):
+    """Decodes video latents into MP4, or PNG for one frame; frames are uint8 [F, H, W, 3]."""
+
+    number = "fps"
+    grows = _FRAMES_PER_LATENTS
+
+    def load(self, home: Home[VideoDecoder]) -> VideoDecoder:
+        """Load the video decoder."""
+        self.loading("video VAE decoder", str(home.device))
+        dtype = resolve_dtype(self.setup.dtype)
+        return load_video_decoder(self.checkpoint, home.device, dtype)
 
     def _decode(self, step: DecodeStep, payload: Payload, cancelled: Cancelled, lower: int) -> Made:
         latents = tensor(payload, "latents")[None]
@@ -78,8 +98,11 @@ class VideoDecodeStage(StageRunner[DecodeStep, Payload, VideoDecoder]):
         return path
 
 
-class AudioDecodeStage(StageRunner[DecodeStep, Payload, tuple[AudioDecoder, Vocoder]]):
+class AudioDecodeStage(_Decoding[tuple[AudioDecoder, Vocoder]]):
     """Decodes audio latents into WAV, cut to the length that they were encoded from."""
+
+    number = "duration"
+    grows = _SAMPLES_PER_LATENTS
 
     def load(self, home: Home[tuple[AudioDecoder, Vocoder]]) -> tuple[AudioDecoder, Vocoder]:
         """Load the audio decoder and the vocoder."""
@@ -88,27 +111,6 @@ class AudioDecodeStage(StageRunner[DecodeStep, Payload, tuple[AudioDecoder, Voco
             load_audio_decoder(self.checkpoint, home.device),
             load_vocoder(self.checkpoint, home.device),
         )
-
-    def prepare(self, step: DecodeStep) -> Payload:
-        """Read the latents."""
-        return _read(step, "duration")
-
-    def host_bytes(self, step: DecodeStep) -> int:
-        """Return the bytes of the latents, and of the samples that wait to be written."""
-        return _size(step) * _SAMPLES_PER_LATENTS
-
-    def make(
-        self,
-        steps: Sequence[DecodeStep],
-        prepared: Sequence[Payload],
-        cancelled: Cancelled,
-        lower: int = 0,
-    ) -> list[Made]:
-        """Decode each sound."""
-        return [
-            self._decode(step, payload, cancelled, lower)
-            for step, payload in zip(steps, prepared, strict=True)
-        ]
 
     def _decode(self, step: DecodeStep, payload: Payload, cancelled: Cancelled, lower: int) -> Made:
         latents = tensor(payload, "latents")

@@ -13,7 +13,7 @@ from engine.dataset.caption_db import Key
 from engine.errors import EnvironmentFaultError
 from engine.project import Project, update_project
 from engine.worker.change_window import Wanted
-from ltx_tui import window_child
+from ltx_tui import dataset_child
 from ltx_tui.app import Workbench
 from ltx_tui.screens.frames import FramesScreen
 from tests.tui.conftest import (
@@ -87,13 +87,13 @@ def test_a_caption_that_is_not_saved_goes_first(live: Workbench, project: Projec
 def test_one_change_at_a_time_and_leaving_harms_none(
     live: Workbench, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, real = asyncio.Event(), window_child.change
+    gate, real = asyncio.Event(), dataset_child.change
 
     async def change(wanted: Wanted) -> Any:
         await gate.wait()
         return await real(wanted)
 
-    monkeypatch.setattr(window_child, "change", change)
+    monkeypatch.setattr(dataset_child, "change", change)
 
     async def steps(pilot: Pilot[Any]) -> None:
         screen = await picking(pilot, "full_stop", "left_square_bracket", "w", "W")
@@ -112,9 +112,9 @@ def test_one_change_at_a_time_and_leaving_harms_none(
 def test_a_real_child_writes(
     project: Project, quiet: None, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = window_child.change
+    real = dataset_child.change
     app = live_bench(project, monkeypatch)
-    monkeypatch.setattr(window_child, "change", real)
+    monkeypatch.setattr(dataset_child, "change", real)
 
     async def steps(pilot: Pilot[Any]) -> None:
         screen = await picking(pilot, "full_stop", "left_square_bracket", "w")

@@ -15,7 +15,7 @@ from engine.overview_file import table_of
 from engine.overview_types import Row
 from engine.project import Project
 from engine.worker.change_window import Done, Wanted, do
-from ltx_tui import window_child
+from ltx_tui import dataset_child
 from ltx_tui.app import Workbench
 from ltx_tui.screens.frames import FramesScreen
 from ltx_tui.store import Store
@@ -51,7 +51,7 @@ def live_bench(project: Project, monkeypatch: pytest.MonkeyPatch) -> Workbench:
         return done
 
     monkeypatch.setattr(Store, "load", load)
-    monkeypatch.setattr(window_child, "change", change)
+    monkeypatch.setattr(dataset_child, "change", change)
     return bench_of(project, rows_of(project))
 
 
