@@ -225,6 +225,18 @@ class RunSection(_Section, frozen=True):
         bool, Meta(description="Decode the latents again afterwards, to look at.")
     ] = False
     batch_size: Annotated[Count, Meta(description="Clips of one bucket encoded at a time.")] = 1
+    hardware_decoding: Annotated[
+        Literal["off", "cuda"],
+        Meta(description="Decode clips on the GPU where that proves equal to the bit."),
+    ] = "off"
+    scale_on: Annotated[
+        Literal["cpu", "device"],
+        Meta(description="Scale frames on the CPU, or where they are encoded: equal to the bit."),
+    ] = "cpu"
+    tune: Annotated[
+        bool,
+        Meta(description="Find out on an NVIDIA GPU which layout of memory encodes fastest."),
+    ] = False
     patience: Annotated[
         float,
         Meta(gt=0, description="Seconds without a sign of life before an encoder is replaced."),

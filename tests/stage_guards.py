@@ -26,10 +26,14 @@ ROOM = HostRoom(100 << 30, 100 << 30)
 class Told(Report):
     def __init__(self) -> None:
         self.lines: list[tuple[int, str, str]] = []
+        self.remarks: list[str] = []
         self.ticks = 0
 
     def guarded(self, step: int, rung: str, text: str, *, waiting: bool = False) -> None:
         self.lines.append((step, rung, text))
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
 
     def tick(self) -> None:
         self.ticks += 1

@@ -13,8 +13,9 @@ before it is used; where one bit differs, there is no `Axis` and torch has to do
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ _SAMPLES = 43
 _Ints = npt.NDArray[np.int64]
 
 
-class _Bags(NamedTuple):
+class Bags(NamedTuple):
     """Weighted sums of a table's rows.
 
     Attributes:
@@ -51,12 +52,23 @@ class _Bags(NamedTuple):
             self.rows, table, self.starts, mode="sum", per_sample_weights=self.weights
         )
 
+    def to(self, device: torch.device) -> Bags:
+        """Return the same on a device."""
+        return Bags(*(part.to(device) for part in self))
+
+
+# Returns [len(starts), N] of bags and a table [rows, N], with the bits of `Bags.sums`.
+Sums = Callable[[Bags, torch.Tensor], torch.Tensor]
+
 
 class _Step(NamedTuple):
     """Some consecutive pixels: what is copied or rounded first, and the sums over that."""
 
-    gather: _Bags | None
-    add: _Bags
+    gather: Bags | None
+    add: Bags
+
+    def to(self, device: torch.device) -> _Step:
+        return _Step(self.gather and self.gather.to(device), self.add.to(device))
 
 
 class Axis:
@@ -79,17 +91,37 @@ class Axis:
             for at in range(0, count, step)
         ]
 
-    def scaled(self, table: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    def scaled(
+        self, table: torch.Tensor, sums: Sums = Bags.sums
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield (number, [n, N]): the kept pixels from that number on, all of them in order.
 
         Args:
             table: float32 [high − low, N]: the needed source pixels, one a row, contiguous.
+            sums: How bags are summed up.
         """
         at = 0
         for gather, add in self._steps:
-            part = add.sums(gather.sums(table) if gather else table)
+            part = sums(add, sums(gather, table) if gather else table)
             yield at, part
             at += len(part)
+
+    def to(self, device: torch.device) -> Axis:
+        """Return the same for tables on a device."""
+        there = copy.copy(self)
+        there._steps = [step.to(device) for step in self._steps]
+        return there
+
+    @property
+    def most_rows(self) -> int:
+        """The most rows as long as the table's that `scaled` holds at once, beside the table.
+
+        That is what is copied first, the pixels that are summed up, and those yielded before.
+        """
+        return max(
+            2 * len(add.starts) + (len(gather.starts) if gather else 0)
+            for gather, add in self._steps
+        )
 
 
 @functools.lru_cache(maxsize=32)
@@ -155,11 +187,11 @@ def _step(starts: _Ints, sizes: _Ints, weights: npt.NDArray[np.float32]) -> _Ste
     )
 
 
-def _bags(rows: _Ints, weights: npt.NDArray[np.float32], used: npt.NDArray[np.bool_]) -> _Bags:
+def _bags(rows: _Ints, weights: npt.NDArray[np.float32], used: npt.NDArray[np.bool_]) -> Bags:
     """Return a bag for every row of [n, taps]; entries that are not used are left out."""
     counts = used.sum(axis=1)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return _Bags(
+    return Bags(
         torch.from_numpy(rows[used].astype(np.int32)),
         torch.from_numpy(starts.astype(np.int32)),
         torch.from_numpy(weights[used].astype(np.float32)),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -82,8 +83,12 @@ def check_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path, hardware: HWAccel | None = None) -> Iterator[InputContainer]:
     """Open a media file for reading, and close it whatever happens.
+
+    Args:
+        path: The file.
+        hardware: What decodes it; None for software.
 
     Raises:
         MediaError: It is missing, empty or no media file, or FFmpeg failed inside the block.
@@ -91,7 +96,9 @@ def opened(path: Path) -> Iterator[InputContainer]:
     check_file(path)
     try:
         # An absolute path, so that FFmpeg takes no part of the name for a protocol.
-        container = av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()), options=_OPTIONS, metadata_errors="replace", hwaccel=hardware
+        )
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             f"is not a video or a sound that can be read ({_detail(path, error)})",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 import torch
@@ -29,10 +29,30 @@ from engine.media.pictures import picture
 from engine.media.probe import Probe
 from engine.media.selection import effective_fps, first_index, in_order, selection_count
 from engine.media.to_bucket import ToBucket
-from engine.media.video_frames import frame_time, numbered_frames
+from engine.media.video_frames import Source, frame_time, numbered_frames
 from engine.text import plural
 
 _Source = TypeVar("_Source")
+
+
+class Bringer(Protocol):
+    """Brings pictures of one size to what is wanted, as a `ToBucket` does."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures."""
+
+    def __call__(self, pixels: Pixels | Floats, result: torch.Tensor, /) -> None:
+        """Write what a picture becomes into `result`."""
+
+
+# Makes one for pictures of the size of [H, W, 3].
+Bring = Callable[[Pixels | Floats, "FrameRequest"], Bringer]
+
+
+def plain_memory(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Return a tensor with anything in it."""
+    return torch.empty(shape, dtype=dtype)
 
 
 class FrameRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +83,12 @@ class FrameRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_frames(
-    path: Path, probe: Probe, request: FrameRequest, dtype: torch.dtype = torch.float32
+    path: Path,
+    probe: Probe,
+    request: FrameRequest,
+    dtype: torch.dtype = torch.float32,
+    source: Source | None = None,
+    empty: Callable[[tuple[int, ...], torch.dtype], torch.Tensor] = plain_memory,
 ) -> torch.Tensor:
     """Read a clip at the bucket's size.
 
@@ -72,6 +97,8 @@ def read_frames(
         probe: What `engine.media.probe.probe` says about it.
         request: Which frames.
         dtype: Of the result. Arithmetic is in float32 and rounded once.
+        source: What decodes a video; None for `engine.media.video_frames.video_frames`.
+        empty: Makes room for the clip, given its shape and dtype.
 
     Returns:
         [3, F, H, W] in −1 … 1, contiguous.
@@ -79,8 +106,9 @@ def read_frames(
     Raises:
         MediaError: It cannot be read, has too few frames, or is HDR and that is refused.
     """
-    clip = torch.empty((3, request.frames, request.height, request.width), dtype=dtype)
-    with contextlib.closing(_frames(path, probe, request, lambda at: clip[:, at])) as frames:
+    clip = empty((3, request.frames, request.height, request.width), dtype)
+    made = _frames(path, probe, request, lambda at: clip[:, at], source)
+    with contextlib.closing(made) as frames:
         for index, frame in enumerate(frames):
             if frame.data_ptr() != clip[:, index].data_ptr():  # one that is shown again
                 clip[:, index] = frame
@@ -107,19 +135,51 @@ def iter_frames(
     return _frames(path, probe, request, lambda _: torch.empty(shape, dtype=dtype))
 
 
+def brought_frames(
+    path: Path,
+    probe: Probe,
+    request: FrameRequest,
+    room: Callable[[int], torch.Tensor],
+    bring: Bring,
+    source: Source | None = None,
+) -> Generator[torch.Tensor]:
+    """Read a clip frame by frame, each brought to what is wanted in another way than scaled.
+
+    Args:
+        path: As for `read_frames`, and so are the others.
+        probe: What is known of it.
+        request: Which frames.
+        room: Gives the tensor to write a frame into, by its number.
+        bring: How frames are brought there.
+        source: What decodes a video.
+
+    Yields:
+        What `room` gave; that of another frame where the same is shown again.
+
+    Raises:
+        MediaError: As for `read_frames`; and whatever `bring` raises.
+    """
+    return _frames(path, probe, request, room, source, bring)
+
+
 def _frames(
-    path: Path, probe: Probe, request: FrameRequest, room: Callable[[int], torch.Tensor]
+    path: Path,
+    probe: Probe,
+    request: FrameRequest,
+    room: Callable[[int], torch.Tensor],
+    source: Source | None = None,
+    bring: Bring | None = None,
 ) -> Generator[torch.Tensor]:
     """Yield the frames; `room` gives the tensor to write a frame into, by its number."""
     _check(path, probe, request)
     if probe.kind == "image":
-        yield from _scaled([path], read_image, request, room)
+        yield from _scaled([path], read_image, request, room, bring)
         return
     got = 0
     shown = functools.partial(picture, probe=probe, tonemap=True, path=path)
     with (
-        contextlib.closing(_select(path, probe, request)) as selected,
-        contextlib.closing(_scaled(selected, shown, request, room)) as scaled,
+        contextlib.closing(_select(path, probe, request, source)) as selected,
+        contextlib.closing(_scaled(selected, shown, request, room, bring)) as scaled,
     ):
         for pixels in scaled:
             yield pixels
@@ -133,18 +193,20 @@ def _scaled(
     read: Callable[[_Source], Pixels | Floats],
     request: FrameRequest,
     room: Callable[[int], torch.Tensor],
+    bring: Bring | None = None,
 ) -> Generator[torch.Tensor]:
     """Bring pictures to the bucket's size in threads, in order; the same source once."""
-    idle: list[ToBucket] = []
+    idle: list[Bringer] = []
+    bring = bring or _to_bucket
 
     def scale(source: _Source, number: int) -> torch.Tensor:
         pixels = read(source)
         try:
             to_bucket = idle.pop()
         except IndexError:
-            to_bucket = _to_bucket(pixels, request)
+            to_bucket = bring(pixels, request)
         if to_bucket.size != pixels.shape[:2]:
-            to_bucket = _to_bucket(pixels, request)
+            to_bucket = bring(pixels, request)
         scaled = room(number)
         to_bucket(pixels, scaled)
         idle.append(to_bucket)
@@ -200,17 +262,22 @@ def _too_few(path: Path, got: int, request: FrameRequest, probe: Probe | None = 
     )
 
 
-def _select(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+def _select(
+    path: Path, probe: Probe, request: FrameRequest, source: Source | None
+) -> Generator[VideoFrame]:
     """Yield the wanted frames; the same one again where it is shown for more than one."""
     if in_order(probe, request.fps):
-        return _take_in_order(path, probe, request)
-    return _sample(path, probe, request)
+        return _take_in_order(path, probe, request, source)
+    return _sample(path, probe, request, source)
 
 
-def _take_in_order(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+def _take_in_order(
+    path: Path, probe: Probe, request: FrameRequest, source: Source | None = None
+) -> Generator[VideoFrame]:
     first = first_index(probe, request.start)
     last = first + request.frames - 1
-    with contextlib.closing(numbered_frames(path, probe, first / probe.fps, DECODERS)) as numbered:
+    decoded = numbered_frames(path, probe, first / probe.fps, DECODERS, source)
+    with contextlib.closing(decoded) as numbered:
         for index, frame in numbered:
             if index >= first:
                 yield frame
@@ -218,7 +285,9 @@ def _take_in_order(path: Path, probe: Probe, request: FrameRequest) -> Generator
                 return
 
 
-def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoFrame]:
+def _sample(
+    path: Path, probe: Probe, request: FrameRequest, source: Source | None = None
+) -> Generator[VideoFrame]:
     """Yield for k = 0, 1, … the frame that is shown at start + k / fps."""
     step = 1 / effective_fps(probe, request.fps)
     start = Fraction(request.start)
@@ -226,7 +295,8 @@ def _sample(path: Path, probe: Probe, request: FrameRequest) -> Generator[VideoF
     slack = min(probe.tick, Fraction(1, 2000))
     count = 0
     shown: VideoFrame | None = None
-    with contextlib.closing(numbered_frames(path, probe, start, DECODERS)) as numbered:
+    decoded = numbered_frames(path, probe, start, DECODERS, source)
+    with contextlib.closing(decoded) as numbered:
         for index, frame in numbered:
             begins = frame_time(frame, index, probe)
             while shown is not None and start + count * step + slack < begins:

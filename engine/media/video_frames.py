@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 import av
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from engine.errors import MediaError
@@ -28,8 +30,18 @@ class Known(Protocol):
         """Whether decoding stops at damaged data."""
 
 
+# Opens a file for decoding, and closes it.
+Opening = Callable[[Path], AbstractContextManager[InputContainer]]
+# Gives the frames of a video as `video_frames` does, from the same arguments.
+Source = Callable[[Path, Known, int | None, int], Generator[VideoFrame]]
+
+
 def video_frames(
-    path: Path, known: Known, ticks: int | None = None, threads: int = 0
+    path: Path,
+    known: Known,
+    ticks: int | None = None,
+    threads: int = 0,
+    opening: Opening = opened,
 ) -> Generator[VideoFrame]:
     """Yield the frames of a video in order; of a damaged one, those before the damage.
 
@@ -39,12 +51,13 @@ def video_frames(
         ticks: Begin at the key frame before this time; None, and in a file that cannot seek: at
             the beginning.
         threads: That decode; 0 for as many as there are cores. Damaged ones have one.
+        opening: Opens the file.
 
     Raises:
         MediaError: It cannot be decoded.
     """
     got = 0
-    with opened(path) as container:
+    with opening(path) as container:
         stream = require_video(container, path)
         if ticks is not None:
             with contextlib.suppress(av.FFmpegError):
@@ -63,7 +76,7 @@ def video_frames(
 
 
 def numbered_frames(
-    path: Path, probe: Probe, start: Fraction, threads: int = 0
+    path: Path, probe: Probe, start: Fraction, threads: int = 0, source: Source | None = None
 ) -> Generator[tuple[int, VideoFrame]]:
     """Yield (number, frame) from some frame at or before `start` on.
 
@@ -75,23 +88,25 @@ def numbered_frames(
         probe: What `engine.media.probe.probe` says about it.
         start: Seconds after the first frame.
         threads: As of `video_frames`.
+        source: What decodes; None for `video_frames`.
 
     Raises:
         MediaError: It cannot be decoded.
     """
+    decoded = source or video_frames
     ticks = probe.first_pts + int(start / probe.tick)
     for earlier in _EARLIER:
         target = ticks - int(earlier / probe.tick)
         if target <= probe.first_pts:
             break
-        with contextlib.closing(video_frames(path, probe, target, threads)) as frames:
+        with contextlib.closing(decoded(path, probe, target, threads)) as frames:
             head = next(frames, None)
             if head is not None and head.pts is not None and head.pts <= ticks:
                 number = int(frame_time(head, 0, probe) * probe.fps + Fraction(1, 2))
                 yield number, head
                 yield from enumerate(frames, number + 1)
                 return
-    with contextlib.closing(video_frames(path, probe, None, threads)) as frames:
+    with contextlib.closing(decoded(path, probe, None, threads)) as frames:
         yield from enumerate(frames)
 
 

@@ -48,6 +48,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.limit = limit
         self._tick = tick
         self._exceeded = ""
+        self._measures = True
         self._known: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self.ignore(ignore)
 
@@ -61,6 +62,11 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Leave more tensors out of the count."""
         for tensor in tensors:
             self._note(tensor.untyped_storage(), counts=False)
+
+    def instead(self, peak: int) -> None:
+        """Tell this peak from now on, whatever is made; 0: none is known."""
+        self.peak = peak
+        self._measures = False
 
     def __torch_dispatch__(
         self,
@@ -91,7 +97,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 f"{gib(wanted)} more asked for"
             )
             raise torch.OutOfMemoryError(self._exceeded)
-        self.peak = max(self.peak, self.live)
+        if self._measures:
+            self.peak = max(self.peak, self.live)
         return result
 
     def __exit__(

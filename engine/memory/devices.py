@@ -166,16 +166,23 @@ class _CudaMeter:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._instead: int | None = None
         torch.cuda.reset_peak_memory_stats(device)
         self._before = torch.cuda.memory_allocated(device)
 
     @property
     def peak(self) -> int:
         """Most bytes of tensors since the start, those that were there before left out."""
+        if self._instead is not None:
+            return self._instead
         return int(torch.cuda.max_memory_allocated(self._device)) - self._before
 
     def ignore(self, tensors: Iterable[torch.Tensor]) -> None:
         """Do nothing: tensors that were there before are left out."""
+
+    def instead(self, peak: int) -> None:
+        """Tell this peak from now on; 0: none is known."""
+        self._instead = peak
 
 
 class CudaMemory(_DeviceMemory):

@@ -19,6 +19,7 @@ from engine.errors import ModelError
 from engine.memory.rungs import Rung
 from engine.memory.video_walk import Walk
 from engine.models.checkpoint import Checkpoint, model_folder_shards
+from engine.models.gemma_config import USUAL
 from engine.models.header import TensorInfo, json_object, read_header
 from engine.models.video_config import EncoderConfig
 
@@ -26,18 +27,13 @@ from engine.models.video_config import EncoderConfig
 _MOST_ELEMENTS = 2**31
 _MOST_TOKENS = 1024
 _FLOAT = 4
+_COLOURS = 3
 _STATISTICS = ("per_channel_statistics.mean-of-means", "per_channel_statistics.std-of-means")
 # Parts of a Gemma folder that are not loaded.
 _NOT_TEXT = ("vision_tower.", "multi_modal_projector.", "lm_head.")
 _SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)(?: × (\d+))?", re.ASCII)
-# What a Gemma 3 config leaves out where it has the usual value.
-_GEMMA = {
-    "hidden_size": 2304,
-    "intermediate_size": 9216,
-    "num_hidden_layers": 26,
-    "head_dim": 256,
-    "sliding_window": 4096,
-}
+# What is read of a Gemma 3 config, which leaves it out where it has the usual value.
+_GEMMA = ("hidden_size", "intermediate_size", "num_hidden_layers", "head_dim", "sliding_window")
 
 
 class VideoShape(msgspec.Struct, frozen=True):
@@ -100,6 +96,18 @@ def video_peak(config: EncoderConfig, shape: VideoShape, rung: Rung, itemsize: i
     return _walk(config, shape, rung).peak * itemsize
 
 
+def part_ahead(shape: VideoShape, rung: Rung, itemsize: int) -> int:
+    """Return the bytes of the part of a clip that travels to a GPU while another is encoded.
+
+    That is beside `video_peak`. Arguments as there; 0 where there is but one part, and where a rung
+    saves memory, which is worth more there than the time of a copy.
+    """
+    if not rung.ahead:
+        return 0
+    frames = min(rung.chunk, max(0, shape.frames - rung.chunk - 1))
+    return _COLOURS * rung.batch * frames * shape.height * shape.width * itemsize
+
+
 def exceeds_index_limit(shape: VideoShape, rung: Rung, config: EncoderConfig) -> bool:
     """Whether a tensor of that encode has 2³¹ elements or more, too many for a convolution."""
     return _walk(config, shape, rung).largest >= _MOST_ELEMENTS
@@ -152,7 +160,7 @@ def text_facts(checkpoint: Checkpoint, text_encoder: Path) -> TextFacts:
     file = text_encoder / "config.json"
     table = json_object(file.read_bytes()) if file.is_file() else None
     inner = (table or {}).get("text_config")
-    text: dict[str, Any] = {**_GEMMA, **(inner if isinstance(inner, dict) else table or {})}
+    text: dict[str, Any] = {**USUAL, **(inner if isinstance(inner, dict) else table or {})}
     figures = {key: text[key] for key in _GEMMA}
     if table is None or any(type(n) is not int or n < 1 for n in figures.values()):
         raise ModelError(
@@ -200,11 +208,12 @@ def text_peak(
     length = _MOST_TOKENS if full else min(tokens, _MOST_TOKENS)
     together = 1 if full else batch
     padded = full or batch > 1
-    masks = (padded + (padded or length > facts.window)) * together * length**2
+    # Within the window both kinds of layers share one, and without padding none is made.
+    masks = (padded + (length > facts.window)) * together * length**2
     states = together * length * facts.hidden * (facts.layers + 1) * itemsize
-    # A layer's feed-forward part: its input, gate, other half and product; phases of both kinds.
-    layer = facts.hidden + 3 * facts.intermediate + 4 * facts.head
-    run = states + together * length * layer * itemsize + masks
+    # A layer's feed-forward part: its input, gate and other half; cosines and sines of both kinds.
+    layer = together * (facts.hidden + 2 * facts.intermediate) + 4 * facts.head
+    run = states + length * layer * itemsize + masks
     if full and batch > 1:
         # The states of the prompt before are there until the next ones are.
         run += states + (_placed(facts) * (batch - 1) * itemsize if on_cpu else 0)

@@ -42,6 +42,11 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     cpu: bool = False
 
     @property
+    def ahead(self) -> bool:
+        """Whether the next part of a clip is taken to a GPU while another is encoded."""
+        return self.kind in ("whole", "stream")
+
+    @property
     def name(self) -> str:
         """For display and for the journal: "batch 4", "one-shot", "stream 16", "lean 8 on CPU"."""
         words = "one-shot" if self.kind == "whole" else f"{self.kind} {self.chunk}"

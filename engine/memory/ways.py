@@ -34,6 +34,9 @@ class Meter(Protocol):
     def ignore(self, tensors: Iterable[Any]) -> None:
         """Leave out tensors that were there before."""
 
+    def instead(self, peak: int) -> None:
+        """Tell this peak from now on, since the work is no measure of itself; 0: none is known."""
+
 
 class Memory(Protocol):
     """The memory of one device."""
@@ -62,10 +65,13 @@ class Memory(Protocol):
 
 
 class Report:
-    """What the guard tells; this one tells nobody."""
+    """What the guard and a stage tell; this one tells nobody."""
 
     def guarded(self, step: int, rung: str, text: str, *, waiting: bool = False) -> None:
         """Something was done about a step, or about the whole stage (-1)."""
+
+    def remark(self, text: str) -> None:
+        """Something about the stage is worth knowing."""
 
     def tick(self) -> None:
         """The work has moved on."""

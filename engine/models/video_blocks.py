@@ -65,9 +65,9 @@ class TimeConv3d(nn.Module):
 
     def _with_history(self, x: Tensor, state: StreamState | None) -> Tensor:
         before = state.take(self, x.device) if state is not None else None
-        if before is None:
-            before = x[:, :, :1].expand(-1, -1, _KERNEL - 1, -1, -1)
-        padded = torch.cat((before, x), dim=2)
+        # One by one, since frames that share their memory would make torch forget channels-last.
+        front = [x[:, :, :1]] * (_KERNEL - 1) if before is None else [before]
+        padded = torch.cat((*front, x), dim=2)
         if state is not None:
             state.keep(self, padded[:, :, 1 - _KERNEL :])
         return padded
@@ -198,10 +198,13 @@ def pixel_norm(x: Tensor) -> Tensor:
 
 
 def fold(x: Tensor, stride: tuple[int, int, int]) -> Tensor:
-    """Move cells of `stride` (time, height, width) into channels; the channel stays outermost."""
+    """Move cells of `stride` (time, height, width) into channels; the channel stays outermost.
+
+    What is channels-last in memory stays so.
+    """
     (t, h, w), (b, _, frames, height, width) = stride, x.shape
     cells = x.reshape(b, -1, frames // t, t, height // h, h, width // w, w)
-    return cells.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(1, 4)
+    return _gathered(cells, (1, 3, 5, 7), (2, 4, 6), like=x)
 
 
 def unfold(x: Tensor, stride: tuple[int, int, int]) -> Tensor:
@@ -212,10 +215,23 @@ def unfold(x: Tensor, stride: tuple[int, int, int]) -> Tensor:
 
 
 def patchify(pixels: Tensor, size: int) -> Tensor:
-    """Move patches of size × size pixels into channels, ordered channel, column, row."""
+    """Move patches of size × size pixels into channels, ordered channel, column, row.
+
+    What is channels-last in memory stays so.
+    """
     b, c, frames, height, width = pixels.shape
     patches = pixels.reshape(b, c, frames, height // size, size, width // size, size)
-    return patches.permute(0, 1, 6, 4, 2, 3, 5).flatten(1, 3)
+    return _gathered(patches, (1, 6, 4), (2, 3, 5), like=pixels)
+
+
+def _gathered(
+    cells: Tensor, channels: tuple[int, ...], others: tuple[int, ...], *, like: Tensor
+) -> Tensor:
+    """Return [B, C, F, H, W], C made of the axes `channels`; laid out in memory as `like`."""
+    last = torch.channels_last_3d
+    if like.is_contiguous(memory_format=last) and not like.is_contiguous():
+        return cells.permute(0, *others, *channels).flatten(4).permute(0, 4, 1, 2, 3)
+    return cells.permute(0, *channels, *others).flatten(1, len(channels))
 
 
 def unpatchify(x: Tensor, size: int) -> Tensor:

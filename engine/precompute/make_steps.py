@@ -60,6 +60,9 @@ def make_setup(stage: Stage, project: Project) -> StageSetup:
         wait=memory.wait,
         cpu_fallback=memory.cpu,
         eight_bit_fallback=memory.eight_bit,
+        hardware_decoding=project.run.hardware_decoding,
+        scale_on=project.run.scale_on,
+        tune=project.run.tune,
     )
 
 

@@ -15,6 +15,7 @@ from engine.memory.calibration import GPU_EXTRA, Calibration
 from engine.memory.forecast import (
     VideoShape,
     exceeds_index_limit,
+    part_ahead,
     text_facts,
     text_peak,
     text_weights,
@@ -132,20 +133,16 @@ def _buckets(project: Project, plan: Plan, device: _Device, known: Known) -> lis
             for rung in video_ladder(shape.frames, batch=batch, first=project.video.chunk)
             if not exceeds_index_limit(shape, rung, config)
         ]
-        found.append(_climb(name, shape, ladder, calibration, weights, device))
+        needs = []
+        for rung in ladder:
+            ahead = part_ahead(shape, rung, itemsize) if device.is_gpu else 0
+            needs.append((rung, weights + calibration.peak(shape, rung) + ahead))
+        found.append(_climb(name, needs, device))
     return found
 
 
-def _climb(
-    name: str,
-    shape: VideoShape,
-    ladder: Sequence[Rung],
-    calibration: Calibration,
-    weights: int,
-    device: _Device,
-) -> Outlook:
+def _climb(name: str, needs: Sequence[tuple[Rung, int]], device: _Device) -> Outlook:
     """Find the first rung that fits, as the guard will."""
-    needs = [(rung, weights + calibration.peak(shape, rung)) for rung in ladder]
     fits = next(((rung, need) for rung, need in needs if need <= device.free), None)
     whole = next((need for rung, need in needs if rung.kind == "whole" and rung.batch == 1), 0)
     free = f"{share(device.free, device.total)} free"

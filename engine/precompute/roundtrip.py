@@ -24,6 +24,7 @@ from engine.precompute.ledger import Ledger
 from engine.precompute.make_steps import make_setup, make_step, output_path
 from engine.precompute.outputs import load, tensor
 from engine.precompute.plan import Planner
+from engine.precompute.stages.pixels import scaled
 from engine.precompute.stages.video import VideoStage
 from engine.precompute.steps import VideoStep
 from engine.precompute.survey import ClipPlan
@@ -57,7 +58,7 @@ def _score(
     if decoded.is_file():
         step = make_step(0, Stage.LATENTS, clip, project, folders)
         assert isinstance(step, VideoStep)  # noqa: S101 - what that stage's steps are
-        error = psnr(stage.prepare(step), _read(decoded, step))
+        error = psnr(scaled(stage.prepare(step)), _read(decoded, step))
     return Score(
         clip=clip.clip.name,
         bucket=str(bucket),

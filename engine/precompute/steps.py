@@ -145,6 +145,10 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         wait: Seconds to wait for memory that other programs hold.
         cpu_fallback: Encode on the CPU what does not fit the device in any way.
         eight_bit_fallback: Load a text encoder that does not fit in 8 bits, approximately.
+        hardware_decoding: What decodes clips where it proved to give the same frames; "off" for
+            software alone.
+        scale_on: "device" to scale frames where they are encoded, "cpu" while they are read.
+        tune: Find out on an NVIDIA GPU which layout of memory encodes fastest.
     """
 
     stage: Stage
@@ -164,6 +168,9 @@ class StageSetup(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     wait: float = 0.0
     cpu_fallback: bool = True
     eight_bit_fallback: bool = False
+    hardware_decoding: str = "off"
+    scale_on: str = "cpu"
+    tune: bool = False
 
     @property
     def checkpoint_path(self) -> Path:

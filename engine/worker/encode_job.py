@@ -28,7 +28,7 @@ from engine.precompute.plan_types import PlanItem, Status
 from engine.precompute.steps import StageSetup
 from engine.text import listed, plural
 from engine.worker.journal import History, StepKey
-from engine.worker.messages import StepDone, StepDropped, StepFailed, Work
+from engine.worker.messages import Remark, StepDone, StepDropped, StepFailed, Work
 from engine.worker.order import in_order, summary, to_counts
 from engine.worker.pool import Pool
 from engine.worker.record import Recorder
@@ -63,6 +63,7 @@ class EncodeJob:
         # Rows with a failed encode, and what this job has made: (stage, row).
         self._broken: set[int] = set()
         self._whole: set[tuple[Stage, int]] = set()
+        self._remarks: set[str] = set()
         self._done = len(history.done)
         self._moved = 0
         # An encoder that died, or was lost with its machine, may have left half a file.
@@ -177,6 +178,11 @@ class EncodeJob:
     ) -> list[AnyEvent]:
         """Record what came of a step; return what to tell."""
         answer = outcome.answer
+        if isinstance(answer, Remark):
+            # Each encoder of each stage makes the same one.
+            if answer.text in self._remarks:
+                return []
+            self._remarks.add(answer.text)
         await self._recorder.take(stage, item, outcome, self._planner.facts.model(stage))
         event = to_event(stage, outcome, total)
         if item is None or not isinstance(answer, StepDone | StepFailed | StepDropped):

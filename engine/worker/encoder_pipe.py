@@ -16,7 +16,7 @@ import torch
 
 from engine.memory.devices import cuda_in_use
 from engine.memory.ways import Report
-from engine.worker.messages import Answer, Beat, Cancel, Guarded, OpenStage, Request
+from engine.worker.messages import Answer, Beat, Cancel, Guarded, OpenStage, Remark, Request
 
 log = logging.getLogger("ltx_tui.encoder")
 
@@ -134,6 +134,11 @@ class PipeReport(Report):
         """Something was done about a step, or about the whole stage (-1)."""
         log.info("guard: step %d: %s", step, text)
         self._pipe.send(Guarded(step, rung, text, waiting))
+
+    def remark(self, text: str) -> None:
+        """Something about the stage is worth knowing."""
+        log.warning("%s", text)
+        self._pipe.send(Remark(text))
 
     def tick(self) -> None:
         """The work has moved on."""

@@ -11,7 +11,7 @@ import msgspec
 from engine.memory.peaks import Peak
 from engine.precompute.steps import AnySetup, AnyStep
 
-VERSION = 4
+VERSION = 5
 
 
 class OpenStage(msgspec.Struct, frozen=True, tag="open-stage", tag_field="type"):
@@ -118,6 +118,12 @@ class Guarded(msgspec.Struct, frozen=True, tag="guarded", tag_field="type"):
     waiting: bool = False
 
 
+class Remark(msgspec.Struct, frozen=True, tag="remark", tag_field="type"):
+    """Something about how the stage works that the user should know, in words."""
+
+    text: str
+
+
 class Loading(msgspec.Struct, frozen=True, tag="loading", tag_field="type"):
     """A model is being loaded onto a device."""
 
@@ -214,6 +220,7 @@ Answer = (
     Hello
     | Beat
     | Guarded
+    | Remark
     | Loading
     | StageOpened
     | StageRefused

@@ -16,6 +16,7 @@ from engine.precompute.steps import AnyStep
 from engine.worker.messages import (
     Guarded,
     Loading,
+    Remark,
     StageOpened,
     StepDone,
     StepFailed,
@@ -40,6 +41,8 @@ def to_event(stage: str, outcome: Outcome, total: int) -> AnyEvent | None:
         return StageStarted(stage=stage, total=total, load_seconds=answer.seconds)
     if isinstance(answer, Guarded):
         return _guard(stage, answer, outcome)
+    if isinstance(answer, Remark):
+        return Notice(level="warning", text=answer.text)
     return _of_step(stage, outcome, outcome.step) if outcome.step is not None else None
 
 

@@ -130,6 +130,8 @@ device = setting(
     help="auto (all GPUs), cpu, cuda:1, mps, or several: cuda:0,cuda:2.",
 )
 
+hardware_decoding = setting("run.hardware_decoding", "--hardware-decoding")
+
 memory = group(
     setting(
         "memory.limit",
@@ -292,6 +294,7 @@ job_options = group(
     audio,
     setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     device,
+    hardware_decoding,
     memory,
     scale,
     any_key,

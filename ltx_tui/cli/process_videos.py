@@ -35,6 +35,7 @@ FLAGS = opt.group(
     opt.audio,
     opt.setting("run.batch_size", "--batch-size", help="Clips of one bucket encoded at a time."),
     opt.device,
+    opt.hardware_decoding,
     opt.memory,
     opt.scale,
     opt.overwrite,

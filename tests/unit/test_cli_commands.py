@@ -123,6 +123,7 @@ def test_options_of_the_guide_become_the_project(folder: Path, engine: fakes.Fak
         *("process-dataset", "data.json", *MODELS),
         *("--resolution-buckets", "960x544x49;544x960x49", "--caption-column", "text"),
         *("--video-column", "file", "--batch-size", "2", "--device", "cpu", "--vae-tiling"),
+        *("--hardware-decoding", "cuda"),
         *("--output-dir", "out", "--lora-trigger", "TOK", "--decode", "--remove-llm-prefixes"),
         *("--reference-column", "ref", "--with-audio", "--load-text-encoder-in-8bit"),
         *("--reference-temporal-scale-factor", "2", "--overwrite", "--set", "audio.silent=fail"),
@@ -136,6 +137,7 @@ def test_options_of_the_guide_become_the_project(folder: Path, engine: fakes.Fak
     assert project.video.buckets == "960x544x49;544x960x49"
     assert (project.dataset.caption_column, project.dataset.video_column) == ("text", "file")
     assert (project.run.batch_size, project.run.device, project.run.decode) == (2, "cpu", True)
+    assert project.run.hardware_decoding == "cuda"
     assert (project.text.trigger, project.text.strip_prefixes) == ("TOK", True)
     assert (project.video.vae_tiling, project.text.eight_bit) == (True, True)
     assert (project.audio.enabled, project.audio.silent) == (True, "fail")

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Gemma3TextConfig, Gemma3TextModel
 
 from engine.errors import ModelError
 from engine.memory.calibration import Calibration
@@ -29,6 +28,8 @@ from engine.memory.peaks import Peak
 from engine.memory.rungs import Rung, on_cpu, rung_named, video_ladder
 from engine.models.checkpoint import Checkpoint
 from engine.models.gemma import load_text_tower
+from engine.models.gemma_config import gemma_config as read_gemma_config
+from engine.models.gemma_tower import GemmaTower
 from engine.models.streaming import stream_encode
 from engine.models.text_encoder import TextEncoder
 from engine.models.text_projection import ProjectionV1, ProjectionV2
@@ -271,7 +272,7 @@ def text_models(dtype: torch.dtype, *, wide: bool, newer: bool) -> tuple[TextEnc
         "query_pre_attn_scalar": 64,
     }
     table = {**gemma_config(), **(changes if wide else {})}
-    tower = Gemma3TextModel(Gemma3TextConfig.from_dict(table))
+    tower = GemmaTower(read_gemma_config(table))
     for parameter in tower.parameters():
         parameter.data = parameter.data.to(dtype)
     hidden, layers = table["hidden_size"], table["num_hidden_layers"]

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from engine.errors import UsageError
-from engine.media.cores import SCALERS
-from engine.media.frames import FrameRequest, read_frames
+from engine.media.hardware import HardwareDecoding
+from engine.media.hardware_decoder import decoder_of
+from engine.media.source_frames import Scaling
+from engine.media.video_frames import Source
 from engine.memory.calibration import GPU_EXTRA, Calibration
 from engine.memory.forecast import VideoShape, exceeds_index_limit, video_weights
 from engine.memory.rungs import Rung, on_cpu, video_ladder
 from engine.memory.ways import CancelledError, Meter, Way
 from engine.models.streaming import stream_encode
 from engine.models.tiling import tiled_encode
+from engine.models.tuning import Tuner, can_tune
 from engine.models.video_config import encoder_config
 from engine.models.video_vae import VideoEncoder, load_video_encoder
 from engine.precompute.outputs import Expected, expect_latents, latents_payload
@@ -28,6 +32,7 @@ from engine.precompute.stages.base import (
     StageRunner,
     resolve_dtype,
 )
+from engine.precompute.stages.pixels import Pixels, Prepared, scaling_of, tensor_of
 from engine.precompute.steps import VideoStep
 
 _TILES = "feathered tiles (approximate)"
@@ -35,11 +40,11 @@ _TILES = "feathered tiles (approximate)"
 _SETTLED = 2
 
 
-_Clip = tuple[VideoStep, Tensor]
+_Clip = tuple[VideoStep, Prepared]
 _Place = tuple[Home[VideoEncoder], Rung]
 
 
-class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
+class VideoStage(StageRunner[VideoStep, Prepared, VideoEncoder]):
     """Encodes clips with the video VAE, exactly, in the fastest way that fits the memory."""
 
     def read_headers(self) -> None:
@@ -49,6 +54,14 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         usual = 1.0 if self.device.type == "cpu" else GPU_EXTRA
         itemsize = self._dtype.itemsize
         self._calibration = Calibration(self._config, itemsize, self.peaks, usual=usual)
+        self._pixels = Pixels(self.setup, self.device)
+        self._tuner = Tuner(self.report.remark)
+        decoder = self.setup.hardware_decoding
+        # Where clips are encoded on the CPU, the first GPU can still decode them.
+        self._decoding = HardwareDecoding(
+            None if decoder == "off" else decoder_of(decoder, self.device.index),
+            self.report.remark,
+        )
 
     def load(self, home: Home[VideoEncoder]) -> VideoEncoder:
         """Load the video encoder."""
@@ -63,28 +76,23 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
     def _dtype(self) -> torch.dtype:
         return resolve_dtype(self.setup.dtype)
 
-    def prepare(self, step: VideoStep) -> Tensor:
-        """Read the kept frames: [3, F, H, W] in the encoder's dtype, on the CPU."""
-        width, height = step.size
-        request = FrameRequest(
-            width=width,
-            height=height,
-            frames=step.window.frames,
-            start=step.window.start,
-            fps=step.window.rate if step.window.resample else None,
-            reshape=step.reshape,
-            seed=step.seed,
-            crop_key=step.crop_key,
-            hdr=step.hdr,
-        )
-        return read_frames(Path(step.media), step.probe, request, dtype=self._dtype)
+    def prepare(self, step: VideoStep) -> Prepared:
+        """Read the kept frames; see `Pixels.read`."""
+
+        def read(source: Source | None) -> Prepared:
+            return self._pixels.read(step, source)
+
+        return self._decoding.read(Path(step.media), step.probe, read)
 
     def host_bytes(self, step: VideoStep) -> int:
-        """Return the bytes of the kept frames, and of one of the source in float32 a scaler."""
-        width, height = step.size
-        kept = 3 * step.window.frames * width * height * self._dtype.itemsize
-        frame = 3 * step.probe.width * step.probe.height * torch.float32.itemsize
-        return kept + SCALERS * frame
+        """Return the bytes of host memory that reading the kept frames takes."""
+        return self._pixels.host_bytes(step)
+
+    def close(self) -> None:
+        """Free the models, and the memory that clips were read into."""
+        super().close()
+        self._pixels.close()
+        self._tuner.close()
 
     def begins_with(self, steps: Sequence[VideoStep], lower: int = 0) -> str:
         """Return the first rung that fits the first clip and those like it."""
@@ -94,17 +102,19 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         like = [step.size == (width, height) and step.window.frames == frames for step in steps]
         shape = VideoShape(width=width, height=height, frames=frames)
         places = self._ladder(shape, len(list(itertools.takewhile(bool, like))))
-        ways = [self._way(place, shape, [], lambda: False) for place in places]
+        scalings = {self._pixels.scaling(step) for step in steps}
+        ways = [self._way(place, shape, [], scalings, lambda: False) for place in places]
         return self.guard.begins(str(shape), ways, lower)
 
     def make(
         self,
         steps: Sequence[VideoStep],
-        prepared: Sequence[Tensor],
+        prepared: Sequence[Prepared],
         cancelled: Cancelled,
         lower: int = 0,
     ) -> list[Made]:
         """Encode clips, those of one shape together where the memory allows."""
+        self._pixels.try_out(prepared)
         made: list[Made] = []
         pairs = zip(steps, prepared, strict=True)
         for _, group in itertools.groupby(pairs, key=lambda pair: pair[1].shape):
@@ -125,7 +135,8 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         shape = VideoShape(width=width, height=height, frames=frames)
         places = self._ladder(shape, len(clips))
         pixels = [pixels for _, pixels in clips]
-        ways = [self._way(place, shape, pixels, cancelled) for place in places]
+        scalings = {scaling_of(clip) for clip in pixels}
+        ways = [self._way(place, shape, pixels, scalings, cancelled) for place in places]
         done = self.guard.run(str(shape), ways, step=step.id, lower=lower, cancelled=cancelled)
         name = ways[done.at].name
         return [
@@ -139,8 +150,11 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         """Encode all clips of one shape in the approximate way that was asked for by name."""
         model, home = self.model, self.homes[0]
         with home.memory.measure() as meter:
-            meter.ignore([pixels for _, pixels in clips])
-            latents = tiled_encode(model, torch.stack([p for _, p in clips]).to(home.device))
+            pixels = [one for _, one in clips]
+            meter.ignore(map(tensor_of, pixels))
+            frames = pixels[0].shape[1]
+            (whole,) = self._pixels.parts(pixels, frames, frames, home.device)
+            latents = tiled_encode(model, whole)
         return [
             Made(payload=latents_payload(one, _fps(step)), detail=_TILES, peak=meter.peak)
             for one, (step, _) in zip(latents, clips, strict=True)
@@ -165,7 +179,12 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
         return possible
 
     def _way(
-        self, place: _Place, shape: VideoShape, pixels: Sequence[Tensor], cancelled: Cancelled
+        self,
+        place: _Place,
+        shape: VideoShape,
+        pixels: Sequence[Prepared],
+        scalings: Iterable[Scaling | None],
+        cancelled: Cancelled,
     ) -> Way[Tensor]:
         home, rung = place
 
@@ -173,17 +192,33 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
             self._calibration.learn(shape, rung, size, fits=fits)
 
         def run(encoder: VideoEncoder, device: torch.device, meter: Meter) -> Tensor:
-            meter.ignore(pixels)
+            meter.ignore(map(tensor_of, pixels))
             clips = pixels[: rung.batch]
+            parts = functools.partial(self._pixels.parts, clips, device=device, ahead=rung.ahead)
 
             def settled() -> None:
                 self.guard.note(str(shape), way, meter.peak)
 
-            return encode_rung(encoder, rung, clips, device, cancelled, settled)
+            encode = self._encoding(home, encoder, rung, meter)
+            return encode_rung(encoder, rung, shape.frames, parts, cancelled, settled, encode)
 
-        need = self._calibration.peak(shape, rung)
+        # A measured peak holds them too, and they then count twice: too much, never too little.
+        extra = self._pixels.extra_bytes(shape, scalings, rung, home.device)
+        need = self._calibration.peak(shape, rung) + extra
         way = self.way(home, rung.name, run, need=need, learn=learn)
         return way
+
+    def _encoding(
+        self, home: Home[VideoEncoder], encoder: VideoEncoder, rung: Rung, meter: Meter
+    ) -> Callable[[Tensor], Tensor]:
+        """Return what encodes whole clips: in the fastest form, on an NVIDIA GPU."""
+        if not self.setup.tune or not can_tune(home.device):
+            return encoder.encode
+        if rung.kind != "whole":
+            # Chunks are held to the very latents of the plain way.
+            self._tuner.restore(encoder)
+            return encoder.encode
+        return lambda whole: self._tuner.encode(encoder, whole, meter, home.memory.release)
 
     def expected(self, step: VideoStep) -> Expected:
         """Return the latents' shape, from the bucket and the VAE's compression."""
@@ -197,54 +232,45 @@ class VideoStage(StageRunner[VideoStep, Tensor, VideoEncoder]):
 def encode_rung(
     encoder: VideoEncoder,
     rung: Rung,
-    clips: Sequence[Tensor],
-    device: torch.device,
+    frames: int,
+    parts: Callable[[int, int], Iterator[Tensor]],
     cancelled: Cancelled,
     settled: Callable[[], None],
+    encode: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Encode clips in one way; all ways give the same latents.
 
     Args:
-        encoder: On `device`.
+        encoder: On its device.
         rung: The way.
-        clips: As many as the rung takes at a time: [3, F, H, W] each, alike, on the CPU.
-        device: Where to.
+        frames: F of each clip.
+        parts: Gives as many clips as the rung takes at a time, part by part on that device, each
+            [B, 3, f, H, W]: told f of the first part and of the others.
         cancelled: Asked between two chunks.
         settled: Called once streaming has taken as much memory as it ever will.
+        encode: Encodes clips that are whole; by default the encoder does.
 
     Returns:
-        Latents [B, 128, F', H / 32, W / 32] on `device`.
+        Latents [B, 128, F', H / 32, W / 32] on that device.
 
     Raises:
         CancelledError: `cancelled` said so.
     """
-    frames = clips[0].shape[1]
     if rung.kind == "whole":
-        (whole,) = _parts(clips, frames, frames, device)
-        return encoder.encode(whole)
+        (whole,) = parts(frames, frames)
+        return (encode or encoder.encode)(whole)
     lean, offload = rung.kind == "lean", rung.kind == "offload"
 
-    def parts() -> Iterator[Tensor]:
+    def watched() -> Iterator[Tensor]:
         first = 1 if offload else 1 + rung.chunk
-        for number, part in enumerate(_parts(clips, first, rung.chunk, device)):
+        for number, part in enumerate(parts(first, rung.chunk)):
             if cancelled():
                 raise CancelledError
             if number == _SETTLED:
                 settled()
             yield part
 
-    return stream_encode(encoder, parts(), rung.chunk, frames=frames, lean=lean, offload=offload)
-
-
-def _parts(
-    clips: Sequence[Tensor], first: int, chunk: int, device: torch.device
-) -> Iterator[Tensor]:
-    """Move clips to the device, `first` frames and then `chunk` at a time: [B, 3, f, H, W]."""
-    start, end = 0, first
-    while start < clips[0].shape[1]:
-        pieces = [clip[:, start:end] for clip in clips]
-        yield (pieces[0][None] if len(pieces) == 1 else torch.stack(pieces)).to(device)
-        start, end = end, end + chunk
+    return stream_encode(encoder, watched(), rung.chunk, frames=frames, lean=lean, offload=offload)
 
 
 def _fps(step: VideoStep) -> float:
