@@ -25,6 +25,8 @@ class FakeGpu:
         self.memory = SimpleNamespace(total=80 * GIB, used=10 * GIB, free=70 * GIB)
         self.running: list[SimpleNamespace] = []
         self.errors: dict[str, int] = {}
+        # Joules since the driver was loaded: some more at each look.
+        self.energy = 5000.0
 
 
 class FakeNvml:
@@ -82,6 +84,11 @@ class FakeNvml:
     def nvmlDeviceGetPowerUsage(self, gpu: FakeGpu) -> int:
         self._check("nvmlDeviceGetPowerUsage", gpu)
         return 412_500
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, gpu: FakeGpu) -> int:
+        self._check("nvmlDeviceGetTotalEnergyConsumption", gpu)
+        gpu.energy += 41.25
+        return int(1000 * gpu.energy)
 
     def nvmlDeviceGetComputeRunningProcesses(self, gpu: FakeGpu) -> list[SimpleNamespace]:
         self._check("nvmlDeviceGetComputeRunningProcesses", gpu)

@@ -48,11 +48,12 @@ def write_clip(
     count: int = 10,
     sound: bool = True,
     seed: int = 0,
+    fps: int = 24,
 ) -> None:
-    """Write one clip at 24 fps."""
+    """Write one clip."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    audio = tone(count / 24) if sound else None
-    write_video(path, iter(frames(count, *size, seed)), Fraction(24), audio)
+    audio = tone(count / fps) if sound else None
+    write_video(path, iter(frames(count, *size, seed)), Fraction(fps), audio)
 
 
 def write_dataset(root: Path, rows: list[dict[str, str]]) -> Path:

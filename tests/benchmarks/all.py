@@ -21,11 +21,23 @@ from pathlib import Path
 
 import msgspec
 
+from engine.memory.monitor import Monitor
 from tests.benchmarks.chart import write_chart
 from tests.benchmarks.in_docs import write_figures
 from tests.benchmarks.rows import ROOT, Report, Row, python
 
-BENCHMARKS = ("frames", "text", "vae", "dataset", "rerun", "start", "scan")
+BENCHMARKS = (
+    "frames",
+    "text",
+    "vae",
+    "dataset",
+    "rerun",
+    "start",
+    "scan",
+    "hardware",
+    "upload",
+    "gpu",
+)
 # Only where they are asked for by name: they take as long as all the others.
 LONG = ("million",)
 PATIENCE = 1800.0
@@ -74,7 +86,8 @@ def machine() -> str:
         if line.startswith("model name")
     ]
     cores = len(os.sched_getaffinity(0))
-    return f"{names[0] if names else platform.machine()}, {cores} cores"
+    gpus = "".join(f", {gpu.title}" for gpu in Monitor().sample().gpus if gpu.title)
+    return f"{names[0] if names else platform.machine()}, {cores} cores{gpus}"
 
 
 def verdict(row: Row) -> str:

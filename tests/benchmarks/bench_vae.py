@@ -1,8 +1,8 @@
 """The video VAE at full width, weights and pixels random: streaming against one-shot.
 
 On the CPU one core does each encode in turns, and what counts is the seconds of that core. How
-the peak grows with the clip is counted tensor by tensor. Where there is an NVIDIA GPU, batches,
-channels-last, the compiler and CUDA graphs are held against the plain one-shot encode.
+the peak grows with the clip is counted tensor by tensor. What a GPU makes of it is measured by
+`tests.benchmarks.vae_on_gpu`.
 
 python -m tests.benchmarks.bench_vae [--quick]
 """
@@ -17,13 +17,12 @@ import torch
 from engine.models.streaming import stream_encode
 from engine.models.video_vae import VideoEncoder
 from tests.benchmarks.rows import Row, in_turns, main, ratio_of, spread
+from tests.benchmarks.vae_on_gpu import on_gpu
 from tests.memory import peak_live_bytes
-from tests.video_models import FULL_20, random_clip, random_encoder, relative_error
+from tests.video_models import FULL_20, random_clip, random_encoder
 
-GOAL, FLAT, GPU_GOAL = 1.05, 1.02, 1.3
+GOAL, FLAT = 1.05, 1.02
 CHUNKS = (24, 16)
-BF16 = 0.016  # twice what bf16 itself costs against float32
-GPU_SIZE, GPU_BATCH, GPU_ROUNDS = (960, 544, 49), 4, 3
 MIB = 1 << 20
 
 Encode = Callable[[], torch.Tensor]
@@ -95,63 +94,6 @@ def flatness(encoder: VideoEncoder, side: int, frames: tuple[int, int]) -> Row:
         most=True,
         detail=f"live tensors beside weights and clip, {side}x{side}, chunks of {chunk}: {figures}",
     )
-
-
-def on_gpu(encoder: VideoEncoder) -> Row:
-    """Hold ways to use a GPU against the plain one; says so where there is none."""
-    row = Row(
-        what="video VAE on a GPU: best of batch, channels-last, compile, CUDA graphs",
-        against="one-shot eager, batch 1",
-        goal=GPU_GOAL,
-        detail="no GPU here",
-    )
-    if not torch.cuda.is_available():
-        return row
-    encoder = encoder.to("cuda")
-    clips = torch.cat([clip_of(GPU_SIZE)] * GPU_BATCH).to("cuda")
-    one = clips[:1]
-    expected = encoder.encode(one)
-    ways: dict[str, tuple[Encode, int]] = {
-        "eager": (lambda: encoder.encode(one), 1),
-        f"batch {GPU_BATCH}": (lambda: encoder.encode(clips), GPU_BATCH),
-    }
-    for mode in ("default", "reduce-overhead"):  # the second one is CUDA graphs
-        compiled = torch.compile(encoder.encode, mode=mode)
-        name = "compile" if mode == "default" else "compile, CUDA graphs"
-        ways[name] = (lambda compiled=compiled: compiled(one).clone(), 1)
-    found = _timed_on_gpu(ways, expected)
-    encoder = encoder.to(memory_format=torch.channels_last_3d)
-    last = one.to(memory_format=torch.channels_last_3d)
-    found |= _timed_on_gpu({"channels-last": (lambda: encoder.encode(last), 1)}, expected)
-    eager = found.pop("eager")[0]
-    right = {name: took for name, (took, error) in found.items() if error <= BF16}
-    figures = "; ".join(f"{n} {eager / s:.2f} × ({e:.1e} off)" for n, (s, e) in found.items())
-    return Row(
-        what=row.what,
-        against=row.against,
-        goal=GPU_GOAL,
-        ratio=eager / min(right.values()) if right else None,
-        detail=f"{torch.cuda.get_device_name()}, {'x'.join(map(str, GPU_SIZE))}, bf16, eager "
-        f"{1000 * eager:.0f} ms a clip; {figures}",
-    )
-
-
-def _timed_on_gpu(
-    ways: dict[str, tuple[Encode, int]], expected: torch.Tensor
-) -> dict[str, tuple[float, float]]:
-    """Return the seconds a clip of each way, and how far its latents are off."""
-    found = {}
-    for name, (encode, clips) in ways.items():
-        for _ in range(3):  # compiling and recording, too
-            latents = encode()
-        torch.cuda.synchronize()
-        began = time.perf_counter()
-        for _ in range(GPU_ROUNDS):
-            encode()
-        torch.cuda.synchronize()
-        seconds = (time.perf_counter() - began) / GPU_ROUNDS / clips
-        found[name] = (seconds, relative_error(latents[:1].cpu(), expected.cpu()))
-    return found
 
 
 def measure(quick: bool) -> Sequence[Row]:

@@ -28,7 +28,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         against: What it is held against in the same run; empty for a plain figure.
         goal: At least so much, or at most with `most`; None where nothing is asked for.
         ratio: What was measured, in `unit`; None where it cannot be measured here.
-        unit: "×" for a ratio, else "s", "MiB", "GiB".
+        unit: "×" for a ratio, else "s", "%", "MiB", "GiB".
         most: The goal is an upper limit.
         equal: Whether both ways had the same results, or what else must hold does; None where
             nothing was checked.
@@ -154,20 +154,29 @@ def spread(values: Sequence[float], unit: str = "s") -> str:
     return f"{middle:.3g} {unit} ({min(values):.3g}–{max(values):.3g})"
 
 
-def main(name: str, about: str, measure: Callable[[bool], Sequence[Row]]) -> None:
+def main(
+    name: str,
+    about: str,
+    measure: Callable[..., Sequence[Row]],
+    more: Callable[[argparse.ArgumentParser], object] | None = None,
+) -> None:
     """Be the command of one benchmark.
 
     Args:
         name: Of the benchmark.
         about: What it does, for `--help`.
-        measure: Told whether to be quick; returns the rows.
+        measure: Told whether to be quick, and with `more` all options by name; returns the rows.
+        more: Adds options of its own to the parser.
     """
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    if more is not None:
+        more(parser)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer, in a third")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args()
+    own = {key: value for key, value in vars(options).items() if key not in ("quick", "json")}
     began = time.perf_counter()
-    rows = tuple(measure(options.quick))
+    rows = tuple(measure(options.quick, **own))
     report = Report(name=name, rows=rows, seconds=round(time.perf_counter() - began, 1))
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
