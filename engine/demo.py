@@ -14,7 +14,7 @@ import msgspec
 
 from engine.child import ask
 from engine.errors import EnvironmentFaultError, UsageError
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 from engine.project import PROJECT_FILE, Project, load_project, update_project
 
 # Tells a demo of ours from a folder of somebody's files.

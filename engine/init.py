@@ -16,8 +16,8 @@ from engine.buckets import Bucket
 from engine.dataset.columns import find_column
 from engine.dataset.manifest import cell_text, load_manifest
 from engine.errors import DatasetError, LtxError, ProjectError, UsageError
-from engine.files import atomic_write
-from engine.health_types import PROXY
+from engine.files.safe import atomic_write
+from engine.findings import PROXY
 from engine.media.images import IMAGE_SUFFIXES
 from engine.media.probe import Probe, probe
 from engine.project import PROJECT_FILE, Project, write_project

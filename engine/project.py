@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ProjectError
-from engine.files import BOM, atomic_write, read_text
+from engine.files.safe import BOM, atomic_write, read_text
 from engine.settings import (
     CLIPS,
     CLIPS_LINES,

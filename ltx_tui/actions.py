@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from engine.errors import UsageError
 from engine.project import Project
 from engine.text import plural, visible
-from ltx_tui.settings_file import write_settings
-from ltx_tui.watch import Watcher
+from ltx_tui.config.project_file import write_settings
+from ltx_tui.worker.watch import Watcher
 
 if TYPE_CHECKING:
-    from ltx_tui.captioning import Ask
+    from ltx_tui.captions.captioning import Ask
 
 
 async def run(watcher: Watcher, only: Iterable[str] = ()) -> str:

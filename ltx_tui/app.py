@@ -21,17 +21,18 @@ from textual.worker import WorkerFailed
 from engine.errors import LtxError
 from engine.project import PROJECT_FILE, Project, apply_overrides
 from engine.text import visible
-from ltx_tui import crash, terminal, themes
+from ltx_tui import crash, themes
 from ltx_tui.cli.errors import abandon_terminal
-from ltx_tui.clipboard import copy
-from ltx_tui.colours import Colourless, textual_theme
-from ltx_tui.command import Command
-from ltx_tui.commands import Commanded, commands, find, reachable
-from ltx_tui.config import Config
+from ltx_tui.commands.command import Command
+from ltx_tui.commands.registry import Commanded, commands, find, reachable
+from ltx_tui.config.user import Config
+from ltx_tui.drawing.colours import Colourless, textual_theme
 from ltx_tui.host import Host, focus_first
 from ltx_tui.key_order import KeyOrder
 from ltx_tui.keymap import textual_keymap
 from ltx_tui.state import StateKeeper
+from ltx_tui.terminal import guard
+from ltx_tui.terminal.clipboard import copy
 
 # Seconds between a change of what is restored at the next start and its write.
 _DEBOUNCE = 1.0
@@ -170,7 +171,7 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
 
     def do_palette(self) -> None:
         """Offer all commands."""
-        from ltx_tui.palette import Palette
+        from ltx_tui.screens.palette import Palette
 
         self.push_screen(Palette(self.offered(), self.chosen_keys), self._picked)
 
@@ -296,7 +297,7 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
 
     def edit_file(self, file: Path) -> bool:
         """Edit a file in the user's editor; return whether that went well."""
-        from ltx_tui.external import edit
+        from ltx_tui.terminal.external import edit
 
         try:
             edit(self, file)
@@ -355,7 +356,7 @@ class Workbench(Commanded, KeyOrder, inherit_bindings=False):
 
     def panic(self, *renderables: Any) -> None:
         """End where keys cannot be read; a terminal that has gone away is no fault."""
-        if terminal.is_gone():
+        if guard.is_gone():
             self.taken(signal.SIGHUP)
         else:
             super().panic(*renderables)

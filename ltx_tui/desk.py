@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.project import Project
-from ltx_tui.store import Store
+from ltx_tui.clips.store import Store
 
 if TYPE_CHECKING:
     from engine.worker.protocol import News
-    from ltx_tui.captions import Captions
-    from ltx_tui.checkup import Checkup, Told
-    from ltx_tui.scene_book import SceneBook
-    from ltx_tui.scores import Scoring
-    from ltx_tui.watch import Watcher
+    from ltx_tui.captions.editing import Captions
+    from ltx_tui.clips.checkup import Checkup, Told
+    from ltx_tui.clips.scores import Scoring
+    from ltx_tui.scenes.book import SceneBook
+    from ltx_tui.worker.watch import Watcher
 
 
 # Seconds after the end of a job in which its last captions are found in the dataset file.
@@ -46,7 +46,7 @@ class Desk:
     def watcher(self) -> Watcher:
         """Who listens to the worker; its modules are imported when it is first asked for."""
         if self._watcher is None:
-            from ltx_tui.watch import Watcher
+            from ltx_tui.worker.watch import Watcher
 
             self._watcher = Watcher(self.project)
         return self._watcher
@@ -55,7 +55,7 @@ class Desk:
     def captions(self) -> Captions:
         """The captions as they are edited."""
         if self._captions is None:
-            from ltx_tui.captions import Captions
+            from ltx_tui.captions.editing import Captions
 
             self._captions = Captions(self.project, self.store)
             self._captions.comes_from_job = self._captions_come
@@ -73,7 +73,7 @@ class Desk:
     def checkup(self) -> Checkup:
         """What the doctor knows of the clips."""
         if self._checkup is None:
-            from ltx_tui.checkup import Checkup
+            from ltx_tui.clips.checkup import Checkup
 
             self._checkup = Checkup(self.project, save=self.captions.save)
             self._checkup.subscribe(self._found)
@@ -83,7 +83,7 @@ class Desk:
     def scoring(self) -> Scoring:
         """Who has captions scored."""
         if self._scoring is None:
-            from ltx_tui.scores import Scoring
+            from ltx_tui.clips.scores import Scoring
 
             self._scoring = Scoring(self.store)
         return self._scoring
@@ -92,7 +92,7 @@ class Desk:
     def scenes(self) -> SceneBook:
         """The videos that are cut into scenes."""
         if self._scenes is None:
-            from ltx_tui.scene_book import SceneBook
+            from ltx_tui.scenes.book import SceneBook
 
             self._scenes = SceneBook(self.project, clips=self._clip_paths)
         return self._scenes

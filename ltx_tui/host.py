@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from engine.errors import LtxError
     from engine.project import Project
-    from ltx_tui.config import Config
+    from ltx_tui.config.user import Config
 
 
 class Host(Protocol):

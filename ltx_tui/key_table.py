@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ltx_tui.commands import commands
+from ltx_tui.commands.registry import commands
+from ltx_tui.commands.scopes import SCOPE_NAMES
 from ltx_tui.keymap import shown
-from ltx_tui.scopes import SCOPE_NAMES
 
 BEGIN, END = "<!-- key-table -->", "<!-- end -->"
 

@@ -14,8 +14,8 @@ from textual.keys import (
 
 from engine.errors import UsageError
 from engine.text import guessed
-from ltx_tui.command import Command
-from ltx_tui.commands import commands
+from ltx_tui.commands.command import Command
+from ltx_tui.commands.registry import commands
 
 _NAMED = (
     frozenset(key.value for key in Keys)

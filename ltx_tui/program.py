@@ -9,8 +9,8 @@ from pathlib import Path
 from engine.errors import ProjectError
 from engine.project import PROJECT_FILE, Project, apply_overrides, find_project, load_project
 from ltx_tui.app import FAULT, Workbench
-from ltx_tui.config import load_config
-from ltx_tui.terminal import Guard, draw_plainly
+from ltx_tui.config.user import load_config
+from ltx_tui.terminal.guard import Guard, draw_plainly
 
 
 def run_workbench(start: Path, *, mouse: bool | None = None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 
 STATE_FILE = "workbench.json"
 _LARGEST = 1 << 20

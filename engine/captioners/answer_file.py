@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 
 
 class AnswerFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from engine.dataset.columns import NEW_CAPTION, NEW_VIDEO, find_column, media_co
 from engine.dataset.manifest import Manifest, cell_text
 from engine.dataset.write_cells import refuse_read_only
 from engine.errors import DatasetError, EnvironmentFaultError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.text import is_utf8, visible
 
 _ATTEMPTS = 5

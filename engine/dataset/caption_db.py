@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.state_file import About, StateFile
+from engine.state.file import About, StateFile
 
 FILE = "captions.db"
 _SCHEMA = """

@@ -20,7 +20,7 @@ from engine.dataset.versions import Kind, Versions
 from engine.dataset.windows import WHOLE, Span, read_span
 from engine.dataset.write_captions import Edit, Request, write
 from engine.errors import DatasetError, UsageError
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 from engine.text import visible
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".txt")

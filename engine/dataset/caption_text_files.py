@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import DatasetError
-from engine.files import atomic_write, read_text
+from engine.files.safe import atomic_write, read_text
 
 Line = tuple[str, str]
 """A media path, and its caption."""

@@ -14,7 +14,7 @@ from engine.dataset.jsonl_file import JsonlDocument
 from engine.dataset.merge import Conflict, merge
 from engine.dataset.spans import Document, decode
 from engine.errors import DatasetError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 
 _PARSERS: dict[str, tuple[str, Callable[[str, Path], Document]]] = {
     ".json": ("json", JsonDocument),

@@ -9,7 +9,7 @@ from typing import TypeVar
 from engine.dataset.manifest import dataset_bytes
 from engine.dataset.write_cells import refuse_read_only
 from engine.errors import DatasetError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 
 _ATTEMPTS = 5
 _Done = TypeVar("_Done")

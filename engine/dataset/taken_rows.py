@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from engine.dataset.caption_db import Key
-from engine.files import fsync_folder
-from engine.state_file import keep_out_of_git
+from engine.files.safe import fsync_folder
+from engine.state.file import keep_out_of_git
 
 FILE = "taken-out.jsonl"
 

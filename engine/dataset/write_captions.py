@@ -23,7 +23,7 @@ from engine.dataset.manifest import ConflictError, cell_text, load_manifest
 from engine.dataset.name_keys import name_keys
 from engine.dataset.write_cells import refuse_read_only
 from engine.errors import LtxError
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 
 MOST_TOLD = 10_000
 

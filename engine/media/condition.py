@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.errors import LtxError, MediaError, UsageError
-from engine.identity import file_identity
+from engine.files.identity import file_identity
 from engine.media.arrays import Pixels
 from engine.media.canny import HIGH, LOW, canny
 from engine.text import guessed, visible

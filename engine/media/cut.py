@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from engine.errors import EnvironmentFaultError, LtxError, MediaError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.media.aac import add_aac, sound_frame
 from engine.media.containers import Check, reason
 from engine.media.cut_frames import Frames, begins

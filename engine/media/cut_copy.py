@@ -21,7 +21,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from engine.errors import MediaError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.media.containers import Check, audio_stream, opened, require_video
 from engine.media.cut import writing
 from engine.media.scene_options import Cutting

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from engine.errors import UsageError
-from engine.identity import hash_text
+from engine.files.identity import hash_text
 
 Reshape = Literal["center", "random"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from engine.errors import MediaError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.media.containers import MOST_PIXELS, check_file
 
 IMAGE_SUFFIXES = frozenset(

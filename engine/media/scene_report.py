@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from engine.errors import UsageError
-from engine.files import atomic_write
+from engine.files.safe import atomic_write
 from engine.media.scene_types import Found, Range
 from engine.media.selection import evenly
 from engine.text import plural, visible

@@ -18,7 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from engine.errors import MediaError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.media.aac import add_aac
 from engine.media.arrays import Pixels
 

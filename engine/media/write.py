@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from engine.errors import MediaError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.media import images
 from engine.media.aac import sound_frame
 from engine.media.audio import Waveform

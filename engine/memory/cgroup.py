@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from engine.mounts import Mount, mounts, read_mountinfo
+from engine.files.mounts import Mount, mounts, read_mountinfo
 
 # Version 1 writes the largest multiple of a page for "no limit", version 2 the word "max".
 _NO_LIMIT = 1 << 60

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.errors import ModelError
-from engine.identity import hash_blocks
+from engine.files.identity import hash_blocks
 from engine.models.header import TensorInfo, json_object, read_header, tensor_blocks
 from engine.models.video_config import encoder_config
 from engine.text import listed, visible

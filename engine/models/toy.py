@@ -16,7 +16,7 @@ import torchaudio
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.files import atomic_path, atomic_write
+from engine.files.safe import atomic_path, atomic_write
 from engine.models.audio_config import audio_config, vocoder_config
 from engine.models.audio_vae import AudioDecoder, AudioEncoder
 from engine.models.gemma_config import gemma_config as read_gemma_config

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.files import fsync_folder, inside
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
+from engine.files.safe import fsync_folder, inside
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord
 

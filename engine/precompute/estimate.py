@@ -19,7 +19,7 @@ from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.plan_types import ClipOutline, Plan, Status
 from engine.project import Project
-from engine.state_file import stored
+from engine.state.file import stored
 
 # Attempts that are looked at, the latest of all.
 _LATEST = 5_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.captions import prompt
 from engine.errors import LtxError, ModelError, ProjectError
-from engine.identity import hash_text
+from engine.files.identity import hash_text
 from engine.models.checkpoint import Checkpoint, model_folder_digest
 from engine.precompute.fingerprint import UNKNOWN, VERSIONS, Fingerprint
 from engine.precompute.layout import Stage

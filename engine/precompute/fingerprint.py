@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from engine.identity import hash_text
+from engine.files.identity import hash_text
 
 # Raised when the same facts would give other bytes: a change in how we read frames, say.
 VERSIONS = {

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from engine.database import Database
 from engine.errors import LtxError
-from engine.identity import FileIdentity, file_identity, hash_text, stat_identity
+from engine.files.identity import FileIdentity, file_identity, hash_text, stat_identity
 from engine.precompute.fingerprint import Fingerprint
-from engine.state_file import stored
+from engine.state.database import Database
+from engine.state.file import stored
 
 
 class OutputRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.captions import prompt
-from engine.files import inside
+from engine.files.safe import inside
 from engine.precompute.facts import stage_weights, text_encoder_folder
 from engine.precompute.layout import Stage
 from engine.precompute.steps import (

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.identity import FileIdentity
+from engine.files.identity import FileIdentity
 
 
 class OutputFolder:

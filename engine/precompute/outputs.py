@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from engine.errors import LtxError
-from engine.files import atomic_path
+from engine.files.safe import atomic_path
 from engine.precompute.layout import Stage
 
 Payload = dict[str, torch.Tensor | int | float]

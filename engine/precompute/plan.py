@@ -20,7 +20,7 @@ from engine.dataset.columns import (
 )
 from engine.dataset.manifest import Manifest, load_manifest
 from engine.errors import UsageError
-from engine.identity import FileIdentity, stat_identity
+from engine.files.identity import FileIdentity, stat_identity
 from engine.models.checkpoint import Checkpoint
 from engine.precompute.facts import Facts, PlanFacts, component_path, is_set
 from engine.precompute.layout import Stage
@@ -38,7 +38,7 @@ from engine.precompute.survey import (
     unused_choices,
 )
 from engine.project import Project
-from engine.state_file import stored
+from engine.state.file import stored
 from engine.text import plural, visible
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from engine.events import AnyEvent, ClipDone, ClipFailed, JobDone, StageDone
-from engine.identity import FileIdentity
+from engine.files.identity import FileIdentity
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord
 from engine.precompute.make_steps import make_setup

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from engine.captioners.check import at_once, check_captioner, model_of
 from engine.captioners.keys import NETWORK
-from engine.database import Database
 from engine.dataset.caption_db import digest
 from engine.dataset.caption_marks import KnownCaptions
 from engine.dataset.caption_store import open_store
@@ -34,6 +33,7 @@ from engine.memory.peaks import Peak
 from engine.precompute.layout import CAPTIONS
 from engine.precompute.steps import CaptionSetup, CaptionStep
 from engine.project import Project
+from engine.state.database import Database
 from engine.text import visible
 from engine.worker.caption_answers import Answers, Arrived
 from engine.worker.caption_steps import CaptionSteps

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from engine.database import Database
 from engine.dataset.to_caption import ToCaption
 from engine.events import ClipFailed
 from engine.precompute.layout import CAPTIONS
+from engine.state.database import Database
 
 
 class CaptionSteps:

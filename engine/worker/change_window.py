@@ -14,12 +14,12 @@ import msgspec
 from engine.child import answer
 from engine.dataset.caption_db import FILE, CaptionDatabase, Key
 from engine.dataset.caption_marks import Marks
+from engine.dataset.renamed import carry_over
 from engine.dataset.versions import Kind, Versions
 from engine.dataset.write_captions import alone
 from engine.dataset.write_windows import Change, Changed, change_window
 from engine.errors import LtxError
 from engine.project import Project
-from engine.renamed import carry_over
 from engine.worker.spec import Fault, decoder
 from engine.worker.unwritten import unwritten
 

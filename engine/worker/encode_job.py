@@ -16,8 +16,8 @@ from engine.events import (
     Notice,
     StageDone,
 )
-from engine.files import remove_partial_files
-from engine.identity import FileIdentity
+from engine.files.identity import FileIdentity
+from engine.files.safe import remove_partial_files
 from engine.precompute.aside import Aside
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import ENCODE_STAGES, Stage

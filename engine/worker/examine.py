@@ -9,7 +9,7 @@ from types import ModuleType
 import msgspec
 
 from engine.child import answers_alone
-from engine.machine import Gpu, Machine
+from engine.health.machine import Gpu, Machine
 
 _LIBRARIES = ("torch", "torchaudio")
 _OPTIONAL = "transformers"  # one captioner's

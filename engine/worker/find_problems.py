@@ -23,14 +23,14 @@ from engine.events import (
     Notice,
     StageCount,
 )
-from engine.findings_file import keep_findings
-from engine.health import Gathered, Looks, findings, gather, looked
-from engine.health_types import STAGE, Finding, Wanted
-from engine.kept import Kept
+from engine.findings import STAGE, Finding, Wanted
+from engine.health.clip_set import Gathered, Looks, findings, gather, looked
+from engine.health.findings_file import keep_findings
+from engine.health.proxies import Mend, mend, name_proxies, to_mend, undo
 from engine.media.health import Signs
 from engine.precompute.ledger import Ledger
 from engine.precompute.survey import ClipPlan
-from engine.proxies import Mend, mend, name_proxies, to_mend, undo
+from engine.state.kept import Kept
 from engine.text import listed
 from engine.worker.clip_work import ClipWork, work_off
 

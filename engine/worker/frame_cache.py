@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.arrays import Pixels
 from engine.media.containers import Check
 from engine.media.images import read_image

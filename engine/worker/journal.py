@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from engine.database import Database
 from engine.events import ClipFailed, JobDone
 from engine.memory.peaks import Peak
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage
+from engine.state.database import Database
 from engine.worker.spec import Fault, JobInfo, JobSpec, JobState, decoder, encode
 
 WORKER = "worker"

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from engine.errors import EnvironmentFaultError, LtxError
-from engine.mounts import Mount, mounts, read_mountinfo
+from engine.files.mounts import Mount, mounts, read_mountinfo
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}

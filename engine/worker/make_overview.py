@@ -13,9 +13,9 @@ from pathlib import Path
 
 from engine.child import Seldom, answer, when_stdin_ends
 from engine.errors import LtxError
-from engine.overview import Scan
-from engine.overview_file import FILE, open_overview, write_overview
-from engine.overview_types import Identity, Overview
+from engine.overview.file import FILE, open_overview, write_overview
+from engine.overview.scan import Scan
+from engine.overview.types import Identity, Overview
 from engine.precompute.ledger import Ledger
 from engine.project import Project
 from engine.worker.scan_types import Failed, Scanning, Written

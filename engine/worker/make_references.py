@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from engine.dataset.references import Item, References
 from engine.errors import LtxError, MediaError
 from engine.events import (
     ClipDone,
@@ -25,14 +26,13 @@ from engine.events import (
     StageDone,
     StageStarted,
 )
-from engine.identity import stat_identity
-from engine.kept import Kept
+from engine.files.identity import stat_identity
 from engine.media.condition import Condition, load_condition
 from engine.media.probe import Probe
 from engine.media.reference import Made, make_reference
 from engine.precompute.ledger import Ledger
 from engine.precompute.survey import probe_files
-from engine.references import Item, References
+from engine.state.kept import Kept
 from engine.text import listed, plural
 from engine.worker.clip_work import ClipWork, StopAsked, work_off
 from engine.worker.reference_types import STAGE, Wanted

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.database import Database
+from engine.state.database import Database
 
 
 class Failure(msgspec.Struct, frozen=True):

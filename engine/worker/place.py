@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from engine.errors import EnvironmentFaultError, LtxError
-from engine.identity import hash_text
+from engine.files.identity import hash_text
 from engine.worker.lock import WorkerInfo, WorkerRunsError, read_lock
 
 # Bytes that sockaddr_un has room for, without the zero at the end.

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.memory.monitor import Monitor, NodeMemory
 from engine.worker.process import LINE_LIMIT
 from engine.worker.ray_messages import Check, Problem

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.errors import UsageError
 from engine.events import AnyEvent, JobDone, Scanning
-from engine.identity import FileIdentity, stat_identity
+from engine.files.identity import FileIdentity, stat_identity
 from engine.memory.monitor import NodeMemory
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage, stage_folders

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import UsageError
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.cut_copy import copy_suffix
 from engine.media.scene_options import Cutting
 from engine.media.scene_report import preview_frames

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.files import atomic_write
-from engine.identity import FileIdentity, hash_text, stat_identity
+from engine.files.identity import FileIdentity, hash_text, stat_identity
+from engine.files.safe import atomic_write
 from engine.media.scene_options import Cutting, Finding
 from engine.media.scene_types import Found, Piece, Range
 from engine.worker.spec import decoder, encode

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import MediaError
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media import scenes
 from engine.media.cut import cut, writing
 from engine.media.cut_copy import Copied, copy

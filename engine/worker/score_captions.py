@@ -22,11 +22,11 @@ import msgspec
 from engine.dataset.windows import WHOLE
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.events import ClipDone, ClipStarted, JobDone, JobStarted, StageCount
-from engine.identity import stat_identity
-from engine.kept import Kept
+from engine.files.identity import stat_identity
 from engine.media.loudness_types import LOUDNESS_VERSION, Loudness
-from engine.scoring import Entry, Scorer
-from engine.suspicion_file import FILE, Stored, read_stored, write_stored
+from engine.state.kept import Kept
+from engine.suspicion.file import FILE, Stored, read_stored, write_stored
+from engine.suspicion.scoring import Entry, Scorer
 from engine.worker.clip_work import ClipWork, work_off
 from engine.worker.score_types import STAGE, Scored, Wanted
 

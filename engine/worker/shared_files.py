@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from engine.errors import EnvironmentFaultError
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.precompute.steps import (
     AnySetup,
     AnyStep,

@@ -15,12 +15,12 @@ from engine.dataset.caption_db import Key
 from engine.dataset.caption_marks import KnownCaptions
 from engine.dataset.give_back import give_back
 from engine.dataset.keyed_rows import Moved
+from engine.dataset.renamed import carry_over
 from engine.dataset.take_out import take_out
 from engine.dataset.taken_rows import TakenRows
 from engine.dataset.write_captions import alone
 from engine.errors import LtxError
 from engine.project import Project
-from engine.renamed import carry_over
 from engine.worker.spec import Fault, decoder
 from engine.worker.unwritten import unwritten
 

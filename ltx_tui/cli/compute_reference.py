@@ -10,11 +10,11 @@ from engine.errors import UsageError
 from engine.events import AnyEvent
 from engine.project import Project, apply_overrides, find_project, load_project
 from engine.worker.reference_types import Stopped, Wanted
+from ltx_tui.children.clips import ClipChild
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.follow import follow_here
 from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.output import make_view
-from ltx_tui.clip_child import ClipChild
 
 _HINT = "Ctrl-C stops; the same command goes on"
 

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from engine.errors import UsageError
 from engine.events import AnyEvent
-from engine.health_types import FIXES, Finding, Fixed, Wanted, parse_codes
+from engine.findings import FIXES, Finding, Fixed, Wanted, parse_codes
 from engine.project import Project, find_project
 from engine.text import plural
 from engine.worker.reference_types import Stopped
+from ltx_tui.children.clips import ClipChild
 from ltx_tui.cli import errors
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.console import glyph, make_console, print_indented, print_json, text
@@ -24,10 +25,9 @@ from ltx_tui.cli.follow import follow_here
 from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.session import read_project
 from ltx_tui.cli.suspects import as_data, print_suspects, score
-from ltx_tui.clip_child import ClipChild
 
 if TYPE_CHECKING:
-    from engine.doctor import Check
+    from engine.health.doctor import Check
 
 _SIGNS = {"ok": "ok", "warning": "warn", "problem": "error", "fault": "error"}
 
@@ -174,7 +174,7 @@ def _project(dataset: Path | None, values: dict[str, object]) -> Project | None:
 
 def _checks(project: Project | None, console: Console) -> Iterator[Check]:
     """Make the checks, with a sign of life on the console while they take long."""
-    from engine.doctor import diagnose  # loads FFmpeg
+    from engine.health.doctor import diagnose  # loads FFmpeg
 
     with console.status("looking", spinner="line", spinner_style="accent"):
         yield from diagnose(project, media=False)

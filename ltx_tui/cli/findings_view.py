@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 
 from engine.events import ClipDone, ClipFailed, JobDone, JobStarted, Notice, Scanning
-from engine.health_types import Finding, Fixed
+from engine.findings import Finding, Fixed
 from engine.text import plural, visible
 from ltx_tui.cli.console import glyph, print_indented, text
 from ltx_tui.cli.errors import say_warning

@@ -14,7 +14,7 @@ from engine.text import plural
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.console import glyph, make_console, text
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.config import CHECKPOINT, TEXT_ENCODER
+from ltx_tui.config.user import CHECKPOINT, TEXT_ENCODER
 
 FLAGS = opt.group(
     opt.setting(

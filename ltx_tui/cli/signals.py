@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 
-from ltx_tui.handled import handled
+from ltx_tui.terminal.handled import handled
 
 # What a terminal that does not take its output may cost at the end, in seconds.
 _PATIENCE = 3.0

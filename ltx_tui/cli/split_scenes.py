@@ -24,18 +24,18 @@ from engine.project import (
     find_project,
     load_project,
 )
-from engine.scene_settings import choosing_of, cutting_of, finding_of, with_detector
-from engine.scene_sources import add_pieces
+from engine.scenes.settings import choosing_of, cutting_of, finding_of, with_detector
+from engine.scenes.sources import add_pieces
 from engine.settings import ScenesSection
 from engine.worker.scene_messages import PieceDone, Tell, Video, VideoDone, Wanted
 from engine.worker.scene_record import name_videos, records
+from ltx_tui.children.scenes import jobs_at_once, split
 from ltx_tui.cli import options as opt
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.main import EXIT_CODES
 from ltx_tui.cli.scene_options import CUTTING, FINDING
 from ltx_tui.cli.scenes_view import ShowsScenes, make_view
 from ltx_tui.cli.signals import caught
-from ltx_tui.scenes_child import jobs_at_once, split
 
 
 @click.command("split-scenes", epilog=EXIT_CODES)

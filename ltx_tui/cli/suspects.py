@@ -10,15 +10,15 @@ from rich.console import Console
 from engine.errors import LtxError
 from engine.events import AnyEvent, JobStarted
 from engine.project import Project
-from engine.suspicion_file import Scores, read_scores
+from engine.suspicion.file import Scores, read_scores
 from engine.text import plural, visible
 from engine.worker.reference_types import Stopped
 from engine.worker.score_types import Scored, Wanted
+from ltx_tui.children.clips import ClipChild
 from ltx_tui.cli.console import glyph, print_indented, text
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.findings_view import Watch
 from ltx_tui.cli.follow import follow_here
-from ltx_tui.clip_child import ClipChild
 
 # So many are named; the workbench has them all.
 _MOST = 10

@@ -10,12 +10,12 @@ import click
 from engine.errors import UsageError
 from engine.text import listed, plural, visible
 from engine.worker.take_out import Done, Wanted
+from ltx_tui.children.dataset import take
 from ltx_tui.cli import options as opt
 from ltx_tui.cli import session
 from ltx_tui.cli.console import make_console, print_json, text
 from ltx_tui.cli.errors import say_warning
 from ltx_tui.cli.main import EXIT_CODES
-from ltx_tui.dataset_child import take
 
 
 @click.command("take-out", epilog=EXIT_CODES)

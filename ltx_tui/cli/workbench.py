@@ -30,9 +30,9 @@ def open_workbench(start: Path, *, mouse: bool | None = None) -> int:
             "the workbench needs a terminal",
             remedy="use the commands in pipes and scripts: `ltx-tui --help` lists them",
         )
-    from ltx_tui import terminal
+    from ltx_tui.terminal import guard
 
-    terminal.prepare()  # before Textual is imported
+    guard.prepare()  # before Textual is imported
     from ltx_tui.program import run_workbench
 
     return run_workbench(start, mouse=mouse)

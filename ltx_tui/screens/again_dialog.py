@@ -15,9 +15,9 @@ from engine.dataset.caption_db import Key
 from engine.dataset.name_keys import numbered_name
 from engine.project import Project
 from engine.text import visible
-from ltx_tui.captioning import Ask
-from ltx_tui.colours import QUIET
-from ltx_tui.disguise import plain
+from ltx_tui.captions.captioning import Ask
+from ltx_tui.captions.disguise import plain
+from ltx_tui.drawing.colours import QUIET
 from ltx_tui.host import focus_now
 from ltx_tui.screens.captioner_dialog import CaptionerDialog
 from ltx_tui.widgets.board import hanging

@@ -17,11 +17,11 @@ from engine.buckets import Bucket, choose, parse_bucket
 from engine.errors import UsageError
 from engine.project import Project
 from engine.text import plural
-from ltx_tui.bucket_counts import Shape, Stock, changed, check_scale, move_words
-from ltx_tui.colours import style
+from ltx_tui.clips.bucket_counts import Shape, Stock, changed, check_scale, move_words
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import signs
 from ltx_tui.host import focus_now
 from ltx_tui.screens.dialog import Dialog
-from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 from ltx_tui.widgets.lines import Lines
 

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from textual.app import App
 from textual.screen import Screen
 
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
 
 # As `engine.media.canny` has them, which loads OpenCV.
 LOW, HIGH = 100.0, 200.0

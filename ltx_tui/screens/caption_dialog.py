@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 
 from engine.project import Project
 from engine.text import visible
-from ltx_tui.captioning import Ask, Counts, ask_of, choices
-from ltx_tui.colours import QUIET
+from ltx_tui.captions.captioning import Ask, Counts, ask_of, choices
+from ltx_tui.drawing.colours import QUIET
+from ltx_tui.drawing.signs import signs
 from ltx_tui.screens.captioner_dialog import CaptionerDialog
-from ltx_tui.signs import signs
 from ltx_tui.widgets.board import hanging
 
 # Lines of the instruction that are shown.

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.screen import Screen
 
-from engine.overview_types import CaptionState
+from engine.overview.types import CaptionState
 from engine.text import plural, visible
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.host import workbench_of
 
 if TYPE_CHECKING:
     from engine.project import Project
-    from ltx_tui.caption_docs import Told
-    from ltx_tui.captioning import Ask
+    from ltx_tui.captions.captioning import Ask
+    from ltx_tui.captions.docs import Told
     from ltx_tui.desk import Desk
     from ltx_tui.screens.captioner_dialog import CaptionerDialog
     from ltx_tui.state import State
@@ -53,7 +53,7 @@ class CaptionNews(Commanded, Screen[None]):
 
     def do_caption_missing(self) -> None:
         """Caption all clips that have no caption."""
-        from ltx_tui.captioning import Counts, count
+        from ltx_tui.captions.captioning import Counts, count
         from ltx_tui.screens.caption_dialog import CaptionDialog
 
         missing = count(self.desk.store).missing
@@ -66,7 +66,7 @@ class CaptionNews(Commanded, Screen[None]):
 
     def on_clip_list_caption(self, event: ClipList.Caption) -> None:
         """Caption the clip in hand, or the marked ones."""
-        from ltx_tui.captioning import count
+        from ltx_tui.captions.captioning import count
         from ltx_tui.screens.caption_dialog import CaptionDialog
 
         names = event.names

@@ -17,12 +17,12 @@ from engine.errors import EnvironmentFaultError, LtxError
 from engine.project import Project
 from engine.text import visible
 from engine.worker.captioner_types import Ready
-from ltx_tui.caption_status import written
-from ltx_tui.captioning import Ask, check, key_name, who_words
-from ltx_tui.colours import QUIET, style
+from ltx_tui.captions.captioning import Ask, check, key_name, who_words
+from ltx_tui.captions.status import written
+from ltx_tui.drawing.colours import QUIET, style
+from ltx_tui.drawing.signs import signs
 from ltx_tui.host import focus_now
 from ltx_tui.screens.dialog import Dialog
-from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from engine.errors import LtxError, UsageError
-from engine.overview_file import CAPTIONS
-from engine.overview_types import CaptionState
+from engine.overview.file import CAPTIONS
+from engine.overview.types import CaptionState
 from engine.text import listed, plural, visible
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.host import workbench_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class ClipTaker(Commanded, Screen[None]):
 
     async def _take(self, keys: tuple[Key, ...]) -> None:
         from engine.worker.take_out import Wanted
-        from ltx_tui import dataset_child
+        from ltx_tui.children import dataset as dataset_child
         from ltx_tui.screens.read_again import read_rows_again
 
         desk = self.desk

@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
 from engine.text import visible
+from ltx_tui.drawing.signs import signs
 from ltx_tui.screens.dialog import Dialog
-from ltx_tui.signs import signs
 from ltx_tui.widgets.board import Board, Item, hanging
 
 

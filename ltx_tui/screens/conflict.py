@@ -9,10 +9,10 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from engine.text import visible
-from ltx_tui.caption_docs import Doc
-from ltx_tui.caption_status import written
-from ltx_tui.captions import Captions
-from ltx_tui.commands import Commanded
+from ltx_tui.captions.docs import Doc
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.status import written
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.screens.diff_text import diff_text
 from ltx_tui.widgets.footer import Footer
 

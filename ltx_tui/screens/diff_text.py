@@ -13,7 +13,7 @@ from textual.app import App
 from engine.captions import Section, Sections, sections
 from engine.dataset.word_diff import word_diff
 from engine.text import visible
-from ltx_tui.colours import style
+from ltx_tui.drawing.colours import style
 
 
 def diff_text(app: App[Any], old: str, new: str) -> Text:

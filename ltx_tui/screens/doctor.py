@@ -14,18 +14,18 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from engine.health_types import Finding
+from engine.findings import Finding
 from engine.text import plural, visible
-from ltx_tui.caption_status import ago
-from ltx_tui.checkup import Checkup, Order, Told
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.doctor_lines import FindingsView, is_proxy, whole
+from ltx_tui.captions.status import ago
+from ltx_tui.clips.checkup import Checkup, Order, Told
+from ltx_tui.clips.store import Store
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
 from ltx_tui.screens.choice import Choice
 from ltx_tui.screens.confirm import Confirm
+from ltx_tui.screens.doctor_lines import FindingsView, is_proxy, whole
 from ltx_tui.screens.list_keys import PAGE_KEYS, SearchedList
-from ltx_tui.signs import Signs, signs
-from ltx_tui.store import Store
 from ltx_tui.widgets.board import Board, Item, fault_lines
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines

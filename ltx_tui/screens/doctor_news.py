@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from engine.errors import LtxError
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.host import workbench_of
 
 if TYPE_CHECKING:
-    from ltx_tui.checkup import Told
+    from ltx_tui.clips.checkup import Told
     from ltx_tui.desk import Desk
     from ltx_tui.widgets.clip_list import ClipList
 

@@ -10,10 +10,10 @@ from textual.timer import Timer
 from engine.errors import LtxError
 from engine.text import visible
 from engine.worker.thumbnail_types import Ask, Errors, Facts, Failed, Shot, Sound, Tell
-from ltx_tui import frame_words as words
-from ltx_tui.colours import style
-from ltx_tui.frame_grid import LEAD
-from ltx_tui.frames_child import FramesChild, ask_of
+from ltx_tui.children.frames import FramesChild, ask_of
+from ltx_tui.drawing.colours import style
+from ltx_tui.frames import words
+from ltx_tui.frames.grid import LEAD
 from ltx_tui.screens.window_picker import WindowPicker
 from ltx_tui.widgets.frame_strip import FrameStrip
 from ltx_tui.widgets.waveform import Waveform

@@ -12,24 +12,24 @@ from textual import events
 from textual.app import ComposeResult
 
 from engine.dataset.windows import WHOLE as EVERYTHING
-from engine.overview_types import Row
+from engine.overview.types import Row
 from engine.project import Project
 from engine.text import plural, visible
 from engine.worker.thumbnail_types import MOST_FRAMES, Facts
-from ltx_tui import frame_words as words
-from ltx_tui import graphics
-from ltx_tui.blocks import depth_of
-from ltx_tui.colours import style
+from ltx_tui.clips.store import Changes, Store
+from ltx_tui.drawing.blocks import depth_of
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, plain, signs
+from ltx_tui.frames import words
+from ltx_tui.frames.window_pick import Outcome, cursor_labels, window_words
 from ltx_tui.host import workbench_of
 from ltx_tui.screens.frame_reader import FrameReader, Known
 from ltx_tui.screens.window_writer import WindowWriter
-from ltx_tui.signs import Signs, plain, signs
-from ltx_tui.store import Changes, Store
+from ltx_tui.terminal import graphics
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.frame_strip import WHOLE, FrameStrip, Place
 from ltx_tui.widgets.waveform import Waveform
 from ltx_tui.widgets.words import Words
-from ltx_tui.window_pick import Outcome, cursor_labels, window_words
 
 # While a key is held down nothing is read until the clip rests, in seconds.
 _REST = 0.08

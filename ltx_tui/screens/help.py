@@ -12,14 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from engine.overview_types import CaptionState, OutputState
-from ltx_tui.clip_columns import legend
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded, commands
+from engine.overview.types import CaptionState, OutputState
+from ltx_tui.clips.columns import legend
+from ltx_tui.commands.registry import Commanded, commands
+from ltx_tui.commands.scopes import SCOPE_NAMES
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
 from ltx_tui.keymap import all_shown
-from ltx_tui.scopes import SCOPE_NAMES
 from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, ListKeys
-from ltx_tui.signs import Signs, signs
 from ltx_tui.widgets.lines import Lines
 
 # (keys, words, command line, colour of the keys); a heading has words alone.

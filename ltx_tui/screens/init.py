@@ -18,10 +18,10 @@ from engine.errors import LtxError
 from engine.project import PROJECT_FILE, load_project
 from engine.text import plural, visible
 from engine.worker.begin_types import Seen
-from ltx_tui.beginning import Beginning
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.config import CHECKPOINT, TEXT_ENCODER
+from ltx_tui.children.beginning import Beginning
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.config.user import CHECKPOINT, TEXT_ENCODER
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.toggle import Toggle

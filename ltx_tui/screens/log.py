@@ -16,13 +16,13 @@ from textual.widgets import Input, Static
 
 from engine.text import visible
 from engine.worker import logs
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import workbench_of
-from ltx_tui.log_view import BEGIN, Entry, LogView, files_of
 from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, SearchedList
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
+from ltx_tui.worker.log_view import BEGIN, Entry, LogView, files_of
 
 # Seconds between two pictures of a log that grows.
 _TICK = 0.5

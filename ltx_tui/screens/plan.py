@@ -18,17 +18,17 @@ from engine.project import Project
 from engine.text import plural, visible
 from engine.worker.scan_types import Scanning
 from ltx_tui import actions
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.plan_child import plan
-from ltx_tui.plan_lines import PlanLines
+from ltx_tui.children.plan import plan
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
 from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, ListKeys
-from ltx_tui.signs import Signs, signs
-from ltx_tui.watch import Watcher
+from ltx_tui.screens.plan_lines import PlanLines
 from ltx_tui.widgets.board import Board, Item, fault_lines
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.jobs import perform
 from ltx_tui.widgets.words import Words
+from ltx_tui.worker.watch import Watcher
 
 
 class PlanScreen(ListKeys, Commanded, Screen[bool]):

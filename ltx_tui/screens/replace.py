@@ -18,13 +18,13 @@ from engine.dataset.caption_db import Key
 from engine.dataset.replace_text import Change, Query, replaced
 from engine.errors import LtxError
 from engine.text import plural, visible
-from ltx_tui.caption_book import CaptionRows
-from ltx_tui.caption_children import find_changes
-from ltx_tui.caption_status import written
-from ltx_tui.captions import Captions
-from ltx_tui.clip_columns import fitted_name
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
+from ltx_tui.captions.book import CaptionRows
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.status import written
+from ltx_tui.children.captions import find_changes
+from ltx_tui.clips.columns import fitted_name
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from textual.screen import Screen
 
 from engine.project import Project
-from engine.scene_settings import cutting_of
+from engine.scenes.settings import cutting_of
 from engine.text import listed, plural, visible
-from ltx_tui.commands import Commanded
-from ltx_tui.scene_book import SceneBook
-from ltx_tui.scene_shelf import Told
-from ltx_tui.scenes_state import VideoScenes
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.scenes.book import SceneBook
+from ltx_tui.scenes.shelf import Told
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.screens.confirm import Confirm
 
 # Seconds between two pictures of how far it is.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from engine.errors import LtxError
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.host import workbench_of
 
 if TYPE_CHECKING:
     from ltx_tui.desk import Desk
-    from ltx_tui.scene_shelf import Told
+    from ltx_tui.scenes.shelf import Told
 
 
 class SceneNews(Commanded, Screen[None]):

@@ -10,10 +10,10 @@ from textual.timer import Timer
 from engine.errors import LtxError
 from engine.text import visible
 from engine.worker.thumbnail_types import Ask, Failed, Shot
-from ltx_tui.frames_child import FramesChild
-from ltx_tui.scenes_state import VideoScenes
+from ltx_tui.children.frames import FramesChild
+from ltx_tui.drawing.signs import plain
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.screens.scene_asking import SceneAsking
-from ltx_tui.signs import plain
 from ltx_tui.widgets.frame_strip import FrameStrip, Place
 
 # Frames are read when keys rest for so long, in seconds.

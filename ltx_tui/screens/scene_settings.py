@@ -11,7 +11,7 @@ from textual.widgets import Input
 from engine.errors import LtxError, UsageError
 from engine.media.scene_options import DETECTORS, THRESHOLDS, Choosing, DetectorName, Finding
 from engine.media.scene_rules import MIN_SCENE_LENGTH
-from engine.scene_choices import Choices
+from engine.scenes.choices import Choices
 from engine.text import plural
 from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.screens.choice import Choice

@@ -15,27 +15,21 @@ from textual.widgets import Input
 from engine.errors import UsageError
 from engine.media.scene_types import Found
 from engine.project import Project
-from engine.scene_choices import Choices, Scene
+from engine.scenes.choices import Choices, Scene
 from engine.text import visible
-from ltx_tui.colours import style
-from ltx_tui.frame_words import joined
-from ltx_tui.scene_book import SceneBook
-from ltx_tui.scene_lines import (
-    clock,
-    count_words,
-    scene_heading,
-    settings_words,
-    standing,
-)
-from ltx_tui.scenes_state import VideoScenes
-from ltx_tui.score_plot import View
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
+from ltx_tui.frames.words import joined
+from ltx_tui.scenes.book import SceneBook
+from ltx_tui.scenes.score_plot import View
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.screens.list_keys import PAGE_KEYS, ListKeys
 from ltx_tui.screens.scene_pictures import Pair
 from ltx_tui.screens.scene_settings import SceneSettings
-from ltx_tui.signs import Signs, signs
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.frame_strip import FrameStrip
 from ltx_tui.widgets.lines import Lines
+from ltx_tui.widgets.scene_lines import clock, count_words, scene_heading, settings_words, standing
 from ltx_tui.widgets.scene_list import SceneList
 from ltx_tui.widgets.score_curve import ScoreCurve
 from ltx_tui.widgets.words import Words

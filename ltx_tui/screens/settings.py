@@ -17,13 +17,13 @@ from engine.errors import LtxError
 from engine.project import Project, load_project
 from engine.settings import Key
 from engine.text import visible
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.config.project_file import file_of, write_settings
+from ltx_tui.config.project_rows import SettingRow, Value, options_of, parsed, setting_rows, spelled
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import focus_now, workbench_of
 from ltx_tui.screens.choice import Choice
 from ltx_tui.screens.list_keys import LINE_KEYS, PAGE_KEYS, SearchedList
-from ltx_tui.setting_rows import SettingRow, Value, options_of, parsed, setting_rows, spelled
-from ltx_tui.settings_file import file_of, write_settings
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
 

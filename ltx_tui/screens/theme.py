@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 
 from engine.errors import LtxError
 from ltx_tui import themes
-from ltx_tui.config import save_theme
+from ltx_tui.config.user import save_theme
 from ltx_tui.host import workbench_of
 from ltx_tui.widgets.lines import Lines
 

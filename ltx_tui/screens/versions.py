@@ -15,10 +15,10 @@ from textual.widgets import Static
 from engine.dataset.versions import Version
 from engine.errors import LtxError
 from engine.text import plural, visible
-from ltx_tui.caption_docs import Doc, Told
-from ltx_tui.caption_status import ago, written
-from ltx_tui.captions import Captions
-from ltx_tui.commands import Commanded
+from ltx_tui.captions.docs import Doc, Told
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.status import ago, written
+from ltx_tui.commands.registry import Commanded
 from ltx_tui.screens.diff_text import beside, diff_text, stacked
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines

@@ -16,20 +16,20 @@ from engine.errors import LtxError
 from engine.media.scene_options import VIDEO_SUFFIXES
 from engine.project import Project
 from engine.text import plural, visible
-from ltx_tui.colours import style
-from ltx_tui.frame_words import joined
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
+from ltx_tui.frames.words import joined
 from ltx_tui.host import focus_now, workbench_of
-from ltx_tui.path_suggester import PathSuggester
-from ltx_tui.scene_book import SceneBook
-from ltx_tui.scene_lines import about_video, video_line
-from ltx_tui.scene_shelf import name_of
-from ltx_tui.scenes_state import VideoScenes
+from ltx_tui.scenes.book import SceneBook
+from ltx_tui.scenes.shelf import name_of
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.screens.list_keys import PAGE_KEYS, ListKeys
 from ltx_tui.screens.scene_asking import SceneAsking
-from ltx_tui.signs import Signs, signs
 from ltx_tui.widgets.board import Board, Item, fault_lines, hanging
 from ltx_tui.widgets.footer import Footer
 from ltx_tui.widgets.lines import Lines
+from ltx_tui.widgets.path_suggester import PathSuggester
+from ltx_tui.widgets.scene_lines import about_video, video_line
 from ltx_tui.widgets.words import Words
 
 

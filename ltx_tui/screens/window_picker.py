@@ -7,13 +7,13 @@ from textual.timer import Timer
 
 from engine.dataset.windows import Span
 from engine.errors import UsageError
-from engine.overview_types import Row
+from engine.overview.types import Row
 from engine.project import Project
 from engine.worker.thumbnail_types import Facts
+from ltx_tui.clips.store import Store
+from ltx_tui.drawing.signs import Signs
+from ltx_tui.frames.window_pick import Outcome, Points, Timing, outcome, written_span
 from ltx_tui.screens.canny_view import CannyView
-from ltx_tui.signs import Signs
-from ltx_tui.store import Store
-from ltx_tui.window_pick import Outcome, Points, Timing, outcome, written_span
 
 # Pictures are read anew when points rest for so long, in seconds.
 _REST = 0.25

@@ -8,10 +8,10 @@ import msgspec
 
 from engine.dataset.windows import WHOLE, Span
 from engine.errors import LtxError, UsageError
-from engine.overview_types import Row
+from engine.overview.types import Row
+from ltx_tui.frames.window_pick import Timing, written_span
 from ltx_tui.host import workbench_of
 from ltx_tui.screens.window_picker import Spot, WindowPicker
-from ltx_tui.window_pick import Timing, written_span
 
 if TYPE_CHECKING:
     from engine.dataset.write_windows import Change, What
@@ -129,7 +129,7 @@ class WindowWriter(WindowPicker):
         """
         from engine.dataset.write_captions import digest_of
         from engine.worker.change_window import Wanted
-        from ltx_tui import dataset_child
+        from ltx_tui.children import dataset as dataset_child
         from ltx_tui.screens.read_again import read_rows_again
 
         desk = self._desk

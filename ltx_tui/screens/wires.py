@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any
 from textual.worker import Worker, WorkerError
 
 from engine.errors import LtxError
-from engine.overview_types import CaptionState
+from engine.overview.types import CaptionState
 from engine.project import Project, load_project
 from engine.text import plural
-from ltx_tui.filter_types import FilterError
+from ltx_tui.clips.filter_types import FilterError
+from ltx_tui.drawing.signs import signs
 from ltx_tui.host import workbench_of
 from ltx_tui.screens.caption_news import CaptionNews
 from ltx_tui.screens.clip_taker import ClipTaker
 from ltx_tui.screens.doctor_news import DoctorNews
 from ltx_tui.screens.scene_news import SceneNews
-from ltx_tui.signs import signs
-from ltx_tui.standing import history_words, memory_words, worker_words
 from ltx_tui.state import State
 from ltx_tui.widgets.clip_list import ClipList
 from ltx_tui.widgets.details import Details
 from ltx_tui.widgets.tabs import TabLine
 from ltx_tui.widgets.topbar import TopBar
+from ltx_tui.worker.standing import history_words, memory_words, worker_words
 
 if TYPE_CHECKING:
-    from ltx_tui.store import Changes as StoreChanges
-    from ltx_tui.watch import Changes as WorkerChanges
+    from ltx_tui.clips.store import Changes as StoreChanges
     from ltx_tui.widgets.buckets import Buckets
     from ltx_tui.widgets.caption_editor import CaptionEditor
     from ltx_tui.widgets.caption_pane import CaptionPane
     from ltx_tui.widgets.jobs import JobLine, Jobs
+    from ltx_tui.worker.watch import Changes as WorkerChanges
 
 # Seconds between two words on how far the media are looked at.
 _SCAN_EVERY = 0.5

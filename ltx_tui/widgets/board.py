@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.geometry import Region, Size
 from textual.strip import Strip
 
-from ltx_tui.signs import Signs
+from ltx_tui.drawing.signs import Signs
 from ltx_tui.widgets.line import cells_of, segments_of
 from ltx_tui.widgets.lines import Lines
 

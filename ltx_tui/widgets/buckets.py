@@ -19,16 +19,16 @@ from engine.errors import LtxError, UsageError
 from engine.project import Project
 from engine.text import plural, visible
 from ltx_tui import actions
-from ltx_tui.bucket_counts import Shape, Stock, save, take_stock
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.signs import Signs, bar, signs
+from ltx_tui.clips.bucket_counts import Shape, Stock, save, take_stock
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, bar, signs
 from ltx_tui.widgets.board import Board, Item, hanging
 from ltx_tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
     from engine.precompute.plan_types import Outlook
-    from ltx_tui.store import Store
+    from ltx_tui.clips.store import Store
 
 # Columns of the longest bar, and of the shortest that says anything.
 _BAR, _LEAST_BAR = 24, 4

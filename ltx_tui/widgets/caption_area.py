@@ -17,13 +17,13 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
 from engine.dataset.history import step_between
-from ltx_tui.caption_parts import PLAIN
-from ltx_tui.caption_status import written
-from ltx_tui.clipboard import copy
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.disguise import plain
+from ltx_tui.captions.disguise import plain
+from ltx_tui.captions.parts import PLAIN
+from ltx_tui.captions.status import written
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import focus_now
+from ltx_tui.terminal.clipboard import copy
 from ltx_tui.widgets.line import Line
 
 _LABEL = 8

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.errors import LtxError, UsageError
-from engine.overview_file import CAPTIONS
-from engine.overview_types import CaptionState
+from engine.overview.file import CAPTIONS
+from engine.overview.types import CaptionState
 from engine.text import visible
-from ltx_tui import external
-from ltx_tui.caption_docs import Doc
-from ltx_tui.caption_status import ago
-from ltx_tui.commands import Commanded
+from ltx_tui.captions.docs import Doc
+from ltx_tui.captions.status import ago
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.terminal import external
 from ltx_tui.widgets.caption_pane import CaptionPane
 
 _REVIEWED = CAPTIONS.index(CaptionState.REVIEWED)

@@ -17,13 +17,13 @@ from textual.widgets import Static, TextArea
 
 from engine.dataset.caption_db import Key
 from engine.text import visible
-from ltx_tui.caption_book import CaptionRows
-from ltx_tui.caption_docs import Doc, Told
-from ltx_tui.caption_parts import NAMES, PLAIN, CaptionParts, has_sections
-from ltx_tui.caption_status import notice, status, written
-from ltx_tui.captions import Captions
-from ltx_tui.colours import style
-from ltx_tui.token_counts import TokenCount, TokenCounts
+from ltx_tui.captions.book import CaptionRows
+from ltx_tui.captions.docs import Doc, Told
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.parts import NAMES, PLAIN, CaptionParts, has_sections
+from ltx_tui.captions.status import notice, status, written
+from ltx_tui.children.token_counts import TokenCount, TokenCounts
+from ltx_tui.drawing.colours import style
 from ltx_tui.widgets.caption_area import CaptionArea, SectionRow
 from ltx_tui.widgets.line import Line
 

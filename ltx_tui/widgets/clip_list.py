@@ -12,14 +12,14 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from ltx_tui.clip_words import fault_words, headline
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.filter_types import FilterError
+from ltx_tui.clips.filter_types import FilterError
+from ltx_tui.clips.sorting import COLUMNS
+from ltx_tui.clips.store import Changes, Store
+from ltx_tui.clips.words import fault_words, headline
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs
 from ltx_tui.host import focus_now, workbench_of
-from ltx_tui.signs import Signs
-from ltx_tui.sorting import COLUMNS
-from ltx_tui.store import Changes, Store
 from ltx_tui.widgets.clip_review import ClipReview
 from ltx_tui.widgets.clip_rows import ClipHeader, ClipRows
 from ltx_tui.widgets.clip_taking import ClipTaking

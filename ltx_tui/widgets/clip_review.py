@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from textual.dom import DOMNode
 
-from engine.overview_file import CAPTIONS
-from engine.overview_types import CaptionState
+from engine.overview.file import CAPTIONS
+from engine.overview.types import CaptionState
 
 if TYPE_CHECKING:
-    from ltx_tui.store import Store
+    from ltx_tui.clips.store import Store
     from ltx_tui.widgets.clip_rows import ClipRows
 
     _Mixed = DOMNode

@@ -9,11 +9,11 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from ltx_tui.clip_columns import Layout, cells, layout
-from ltx_tui.clip_words import empty_words
-from ltx_tui.colours import style
-from ltx_tui.signs import UNICODE, Signs, signs
-from ltx_tui.store import Store
+from ltx_tui.clips.columns import Layout, cells, layout
+from ltx_tui.clips.store import Store
+from ltx_tui.clips.words import empty_words
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import UNICODE, Signs, signs
 from ltx_tui.widgets.board import wrapped
 from ltx_tui.widgets.line import Line
 from ltx_tui.widgets.lines import Lines
@@ -191,7 +191,7 @@ class ClipHeader(Line):
         """A title was clicked.
 
         Attributes:
-            column: Which, as `ltx_tui.sorting` calls it.
+            column: Which, as `ltx_tui.clips.sorting` calls it.
         """
 
         def __init__(self, column: str) -> None:

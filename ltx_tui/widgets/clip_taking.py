@@ -10,7 +10,7 @@ from textual.message import Message
 from engine.errors import UsageError
 
 if TYPE_CHECKING:
-    from ltx_tui.store import Store
+    from ltx_tui.clips.store import Store
     from ltx_tui.widgets.clip_rows import ClipRows
 
     _Mixed = DOMNode

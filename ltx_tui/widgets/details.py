@@ -6,12 +6,12 @@ from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
-from ltx_tui.colours import style
-from ltx_tui.commands import Commanded
-from ltx_tui.detail_lines import Detail, details
+from ltx_tui.clips.detail_lines import Detail, details
+from ltx_tui.clips.store import Changes, Store
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
 from ltx_tui.host import workbench_of
-from ltx_tui.signs import Signs, signs
-from ltx_tui.store import Changes, Store
 from ltx_tui.widgets.board import Board, Item, wrapped
 
 _WIDEST_HEAD = 18

@@ -15,13 +15,13 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from engine.text import visible
-from ltx_tui.clip_columns import shortened
-from ltx_tui.colours import style
-from ltx_tui.filter_keys import KEYS, completions
-from ltx_tui.filter_types import FilterError
-from ltx_tui.filters import parse
+from ltx_tui.clips.columns import shortened
+from ltx_tui.clips.filter_keys import KEYS, completions
+from ltx_tui.clips.filter_types import FilterError
+from ltx_tui.clips.filters import parse
+from ltx_tui.clips.store import Store
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import focus_now
-from ltx_tui.store import Store
 from ltx_tui.widgets.line import Line
 
 # Seconds after the last letter: below the time between two letters nothing is gained.

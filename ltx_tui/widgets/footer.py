@@ -8,9 +8,9 @@ from rich.style import Style
 from rich.text import Text
 from textual.keys import key_to_character
 
-from ltx_tui.colours import style
-from ltx_tui.command import Command
-from ltx_tui.commands import commands, reachable
+from ltx_tui.commands.command import Command
+from ltx_tui.commands.registry import commands, reachable
+from ltx_tui.drawing.colours import style
 from ltx_tui.host import workbench_of
 from ltx_tui.keymap import keys_of, shown
 from ltx_tui.widgets.line import Line

@@ -17,12 +17,12 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.worker.thumbnail_types import Shot
-from ltx_tui import graphics
-from ltx_tui.blocks import Row, depth_of, mean_of, picture
-from ltx_tui.colours import style
-from ltx_tui.frame_grid import LEAD, Grid, arrange, arrange_beside
-from ltx_tui.graphics import Way
-from ltx_tui.signs import Signs, signs
+from ltx_tui.drawing.blocks import Row, depth_of, mean_of, picture
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
+from ltx_tui.frames.grid import LEAD, Grid, arrange, arrange_beside
+from ltx_tui.terminal import graphics
+from ltx_tui.terminal.graphics import Way
 from ltx_tui.widgets.board import fault_lines
 from ltx_tui.widgets.line import segments_of
 

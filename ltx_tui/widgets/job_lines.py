@@ -15,11 +15,11 @@ from engine.text import plural, visible
 from ltx_tui.cli.bars import outcome, outlook, shortened
 from ltx_tui.cli.console import duration
 from ltx_tui.cli.progress import rate_words, stage_name
-from ltx_tui.colours import QUIET, Paint
-from ltx_tui.signs import Signs, bar
-from ltx_tui.watch import Watcher
+from ltx_tui.drawing.colours import QUIET, Paint
+from ltx_tui.drawing.signs import Signs, bar
 from ltx_tui.widgets.board import Item, hanging
 from ltx_tui.widgets.node_lines import node_of, of_nodes
+from ltx_tui.worker.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.worker.spec import JobInfo, Kind

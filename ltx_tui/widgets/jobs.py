@@ -18,18 +18,18 @@ from engine.precompute.layout import Stage
 from engine.text import visible
 from ltx_tui import actions
 from ltx_tui.cli.progress import rate_words, stage_name
-from ltx_tui.colours import QUIET, style
-from ltx_tui.commands import Commanded
-from ltx_tui.signs import Signs, bar, signs
-from ltx_tui.watch import Changes, Watcher
+from ltx_tui.commands.registry import Commanded
+from ltx_tui.drawing.colours import QUIET, style
+from ltx_tui.drawing.signs import Signs, bar, signs
 from ltx_tui.widgets.board import Board
 from ltx_tui.widgets.job_lines import JobLines, eta_words, scanning_words, share_words
 from ltx_tui.widgets.line import Line
 from ltx_tui.widgets.lines import Lines
 from ltx_tui.widgets.memory_plot import MemoryPlot
+from ltx_tui.worker.watch import Changes, Watcher
 
 if TYPE_CHECKING:
-    from ltx_tui.store import Store
+    from ltx_tui.clips.store import Store
 
 
 class Jobs(Commanded, Vertical):

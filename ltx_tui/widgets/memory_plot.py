@@ -12,11 +12,11 @@ from rich.text import Text
 
 from engine.memory.words import gib, share
 from engine.text import visible
-from ltx_tui.colours import style
-from ltx_tui.plot import Level, Levels, across, columns, draw
-from ltx_tui.signs import Signs, signs
-from ltx_tui.watch import Watcher
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.plot import Level, Levels, across, columns, draw
+from ltx_tui.drawing.signs import Signs, signs
 from ltx_tui.widgets.board import Board, Item
+from ltx_tui.worker.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.memory.monitor import MemorySample

@@ -12,7 +12,7 @@ from engine.events import InHand
 from engine.memory.words import share
 from engine.text import plural, visible
 from ltx_tui.cli.bars import shortened
-from ltx_tui.colours import QUIET
+from ltx_tui.drawing.colours import QUIET
 
 if TYPE_CHECKING:
     from engine.memory.monitor import NodeMemory

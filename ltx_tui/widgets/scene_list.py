@@ -8,14 +8,14 @@ from functools import partial
 from rich.style import Style
 from rich.text import Text
 
-from engine.scene_choices import Scene
+from engine.scenes.choices import Scene
 from engine.text import visible
-from ltx_tui.colours import style
-from ltx_tui.scene_lines import piece_numbers, scene_line
-from ltx_tui.scenes_state import VideoScenes
-from ltx_tui.signs import Signs
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.widgets.board import fault_lines, hanging
 from ltx_tui.widgets.lines import Lines
+from ltx_tui.widgets.scene_lines import piece_numbers, scene_line
 
 
 class SceneList(Lines):

@@ -8,14 +8,14 @@ from itertools import groupby
 from rich.style import Style
 from rich.text import Text
 
-from ltx_tui.braille import Cell
-from ltx_tui.colours import style
-from ltx_tui.frame_words import joined
-from ltx_tui.scene_lines import clock
-from ltx_tui.scenes_state import VideoScenes
-from ltx_tui.score_plot import Curve, View, plot, timeline
-from ltx_tui.signs import Signs
+from ltx_tui.drawing.braille import Cell
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs
+from ltx_tui.frames.words import joined
+from ltx_tui.scenes.score_plot import Curve, View, plot, timeline
+from ltx_tui.scenes.state import VideoScenes
 from ltx_tui.widgets.board import Board, Item
+from ltx_tui.widgets.scene_lines import clock
 
 # Lines below the plot: the scenes, and the time.
 _BELOW = 2

@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 
 from engine.text import visible
-from ltx_tui.colours import style
+from ltx_tui.drawing.colours import style
 from ltx_tui.widgets.line import Line
 
 TABS = (

@@ -7,7 +7,7 @@ from rich.style import Style
 from rich.text import Text
 
 from engine.text import plural, visible
-from ltx_tui.colours import style
+from ltx_tui.drawing.colours import style
 from ltx_tui.widgets.line import Line
 
 

@@ -10,9 +10,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.worker.thumbnail_types import Sound
-from ltx_tui.colours import style
-from ltx_tui.signs import Signs, signs
-from ltx_tui.wave_lines import overwritten, steps_of, time_line, wave
+from ltx_tui.drawing.colours import style
+from ltx_tui.drawing.signs import Signs, signs
+from ltx_tui.drawing.wave_lines import overwritten, steps_of, time_line, wave
 
 # Lines of the sound at 24 lines, and in the largest terminal.
 _USUAL, _MOST = 3, 8

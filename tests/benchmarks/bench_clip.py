@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from engine.identity import file_identity
+from engine.files.identity import file_identity
 from engine.media.probe import probe
 from engine.media.write import write_video
 from engine.precompute.layout import Stage

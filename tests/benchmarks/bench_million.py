@@ -25,7 +25,7 @@ import msgspec
 from engine.dataset.clips import load_clips
 from engine.dataset.columns import project_columns
 from engine.dataset.manifest import load_manifest
-from engine.identity import FileIdentity, hash_text
+from engine.files.identity import FileIdentity, hash_text
 from engine.media.probe_types import PROBE_VERSION
 from engine.precompute.facts import PlanFacts
 from engine.precompute.layout import Stage, stage_folders

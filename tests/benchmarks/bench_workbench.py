@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from engine.client import Engine
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.probe import PROBE_VERSION, AudioTrack, Probe
 from engine.models.toy import make_toy_models
 from engine.precompute.layout import Stage

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.probe_types import PROBE_VERSION, AudioTrack, Probe
 from engine.precompute.layout import Stage, stage_folders
 from engine.precompute.ledger import Ledger, OutputRecord

@@ -18,7 +18,7 @@ import pytest
 from engine.client import Engine
 from engine.errors import LtxError
 from engine.events import ClipStarted
-from engine.identity import file_identity
+from engine.files.identity import file_identity
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger
 from engine.project import Project

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.overview_types import Row
+from engine.overview.types import Row
 from engine.project import Project
-from ltx_tui.store import Store
+from ltx_tui.clips.store import Store
 from tests.tui.rows import make_row, store_of
 
 THREE = "960x544x121;960x544x49;544x960x121"

@@ -16,7 +16,7 @@ from engine.worker.captioner_types import Ready
 from engine.worker.spec import JobInfo
 from ltx_tui.app import Workbench
 from ltx_tui.screens.captioner_dialog import CaptionerDialog
-from ltx_tui.watch import Watcher
+from ltx_tui.worker.watch import Watcher
 from tests.tui import fake_worker as fake
 from tests.tui.captioning import Editing
 from tests.tui.conftest import SMALL, ready, run_app, screen_of

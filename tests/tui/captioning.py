@@ -13,14 +13,14 @@ from textual.pilot import Pilot
 
 from engine.dataset.caption_db import Key
 from engine.dataset.write_captions import Answer, Request, write
-from engine.overview_file import FILE, write_overview
-from engine.overview_types import CaptionState
+from engine.overview.file import FILE, write_overview
+from engine.overview.types import CaptionState
 from engine.project import Project, load_project, update_project
 from ltx_tui.app import Workbench
-from ltx_tui.caption_docs import Doc
-from ltx_tui.captions import Captions
-from ltx_tui.store import Store
-from ltx_tui.token_counts import TokenCount, TokenCounts
+from ltx_tui.captions.docs import Doc
+from ltx_tui.captions.editing import Captions
+from ltx_tui.children.token_counts import TokenCount, TokenCounts
+from ltx_tui.clips.store import Store
 from ltx_tui.widgets import caption_pane
 from ltx_tui.widgets.caption_editor import CaptionEditor
 from tests.tui.conftest import SMALL, make_project, ready, run_app, shown, still
@@ -172,7 +172,7 @@ def keep_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         return TokenCount(len(text.split()), exact=True)
 
     monkeypatch.setattr(Store, "load", load)
-    monkeypatch.setattr("ltx_tui.captions.write_captions", write_here)
+    monkeypatch.setattr("ltx_tui.captions.editing.write_captions", write_here)
     monkeypatch.setattr(TokenCounts, "count", count)
     monkeypatch.setattr(caption_pane, "_STATUS_EVERY", 0.05)
     monkeypatch.setattr(caption_pane, "_COUNT_AFTER", 0.02)

@@ -25,9 +25,9 @@ from weakref import WeakSet
 
 import pytest
 
-from ltx_tui import terminal
+from ltx_tui.terminal import guard
 
-terminal.prepare()
+guard.prepare()
 
 from rich._export_format import CONSOLE_SVG_FORMAT  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -40,12 +40,12 @@ from textual.screen import Screen  # noqa: E402
 from textual.widget import Widget  # noqa: E402
 
 from engine.dataset.write_captions import Answer  # noqa: E402
-from engine.overview_file import FILE, write_overview  # noqa: E402
+from engine.overview.file import FILE, write_overview  # noqa: E402
 from engine.project import Project, load_project, update_project  # noqa: E402
 from ltx_tui.app import Workbench  # noqa: E402
-from ltx_tui.child import Child  # noqa: E402
+from ltx_tui.children.child import Child  # noqa: E402
+from ltx_tui.clips.store import Store  # noqa: E402
 from ltx_tui.screens.workbench import WorkbenchScreen  # noqa: E402
-from ltx_tui.store import Store  # noqa: E402
 from tests.tui.bucket_rows import THREE  # noqa: E402
 from tests.tui.rows import make_overview  # noqa: E402
 
@@ -98,9 +98,9 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr(Store, "load", load)
-    monkeypatch.setattr("ltx_tui.scores.Scoring.begin", load)
-    monkeypatch.setattr("ltx_tui.token_counts.TokenCounts.count", count)
-    monkeypatch.setattr("ltx_tui.captions.write_captions", write)
+    monkeypatch.setattr("ltx_tui.clips.scores.Scoring.begin", load)
+    monkeypatch.setattr("ltx_tui.children.token_counts.TokenCounts.count", count)
+    monkeypatch.setattr("ltx_tui.captions.editing.write_captions", write)
 
 
 @pytest.fixture

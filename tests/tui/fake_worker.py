@@ -18,7 +18,7 @@ from engine.project import Project
 from engine.worker.lock import WorkerInfo
 from engine.worker.protocol import Changed, Goodbye, News, Snapshot, Telemetry, Told
 from engine.worker.spec import JobInfo, JobState
-from ltx_tui.watch import Watcher
+from ltx_tui.worker.watch import Watcher
 
 GIB = 1 << 30
 STAGES = (Stage.CONDITIONS, Stage.LATENTS)

@@ -11,7 +11,7 @@ from engine import events as ev
 from engine.buckets import Bucket, choose, parse_buckets
 from engine.memory.monitor import HostMemory, MemorySample
 from engine.memory.nvml import GpuMemory
-from engine.overview_types import CaptionState, Made, OutputState, Overview, Row, StageState
+from engine.overview.types import CaptionState, Made, OutputState, Overview, Row, StageState
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook
 from tests.tui.fake_worker import GIB, Stand, changed, job, snapshot, telemetry

@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ltx_tui import terminal
+from ltx_tui.terminal import guard
 
-terminal.prepare()
+guard.prepare()
 
 from textual.pilot import Pilot  # noqa: E402 - what is prepared counts at import
 
 from engine.dataset.write_captions import Answer  # noqa: E402
-from engine.overview_file import FILE, write_overview  # noqa: E402
+from engine.overview.file import FILE, write_overview  # noqa: E402
 from engine.precompute.digest import Digest  # noqa: E402
 from engine.project import Project, load_project  # noqa: E402
 from engine.worker.scan_types import Scanning  # noqa: E402
 from ltx_tui.app import Workbench  # noqa: E402
-from ltx_tui.frames_child import FramesChild  # noqa: E402
+from ltx_tui.children.frames import FramesChild  # noqa: E402
+from ltx_tui.clips.store import Store  # noqa: E402
 from ltx_tui.screens.workbench import WorkbenchScreen  # noqa: E402
-from ltx_tui.store import Store  # noqa: E402
 from tests.tui import harbour, harbour_film, harbour_plan  # noqa: E402
 from tests.tui.conftest import SMALL, WIDE, picture, ready, shown, still  # noqa: E402
 from tests.tui.fake_worker import Stand  # noqa: E402
@@ -162,11 +162,11 @@ async def _draw(project: Project, size: tuple[int, int], steps: Steps) -> str:
     with (
         mock.patch.object(Store, "load", load),
         mock.patch("ltx_tui.screens.plan.plan", planned),
-        mock.patch("ltx_tui.captions.write_captions", write),
-        mock.patch("ltx_tui.scene_book.split", harbour_film.split),
+        mock.patch("ltx_tui.captions.editing.write_captions", write),
+        mock.patch("ltx_tui.scenes.book.split", harbour_film.split),
         mock.patch.object(FramesChild, "show", lambda child, ask: harbour_film.show(child, ask)),
         mock.patch("ltx_tui.widgets.frame_strip.depth_of", return_value="truecolor"),
-        mock.patch("ltx_tui.watch.Watcher", return_value=stand.watcher),
+        mock.patch("ltx_tui.worker.watch.Watcher", return_value=stand.watcher),
     ):
         async with app.run_test(size=size) as pilot:
             await steps(pilot, stand)

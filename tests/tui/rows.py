@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.overview_file import CAPTIONS, OUTPUTS, table_of
-from engine.overview_types import CaptionState, OutputState, Overview, Row, StageState
+from engine.overview.file import CAPTIONS, OUTPUTS, table_of
+from engine.overview.types import CaptionState, OutputState, Overview, Row, StageState
 from engine.project import Project
-from ltx_tui.store import Store
+from ltx_tui.clips.store import Store
 
 STAGES = ("conditions", "latents", "audio_latents")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.suspicion_file import Basis, Counted, Result, Scores, Stored, stored_of
-from engine.suspicion_types import Reason
+from engine.suspicion.file import Basis, Counted, Result, Scores, Stored, stored_of
+from engine.suspicion.types import Reason
 
 SPEECH = Reason("speech", "speech, but nothing is heard")
 COPY = Reason("copy", "nearly the same as the caption of scene-0001.mp4")

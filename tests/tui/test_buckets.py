@@ -17,10 +17,10 @@ from engine.buckets import Bucket, choose, parse_bucket, parse_buckets
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook
 from engine.project import Project, load_project, update_project
-from ltx_tui import bucket_counts as counts
 from ltx_tui.app import Workbench
-from ltx_tui.signs import ASCII, UNICODE
-from ltx_tui.store import Store
+from ltx_tui.clips import bucket_counts as counts
+from ltx_tui.clips.store import Store
+from ltx_tui.drawing.signs import ASCII, UNICODE
 from ltx_tui.widgets.buckets import Buckets
 from tests.tui.bucket_rows import THREE, clip, stored
 from tests.tui.conftest import SMALL, WIDE, alone, assert_snapshot, shown
@@ -308,7 +308,7 @@ def test_a_new_table_is_counted_anew(three: Project) -> None:
         async with app.run_test(size=SMALL) as pilot:
             await settle(pilot)
             assert shown(app)[0].split()[2] == "8"
-            from engine.overview_file import table_of
+            from engine.overview.file import table_of
 
             store.take(table_of(make_overview([clip(0, 149, (1920, 1080))])))
             await settle(pilot)

@@ -12,11 +12,11 @@ from engine.dataset.caption_origins import Origin
 from engine.dataset.caption_store import NewCaption, open_store
 from engine.dataset.versions import Kind
 from engine.errors import EnvironmentFaultError
-from engine.overview_types import CaptionState
+from engine.overview.types import CaptionState
 from engine.project import Project, load_project
-from ltx_tui.caption_shelf import Shelf
-from ltx_tui.captioning import count
-from ltx_tui.captions import Captions
+from ltx_tui.captions.captioning import count
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.shelf import Shelf
 from ltx_tui.state import load_state
 from tests.tui import fake_worker as fake
 from tests.tui.captioner import (
@@ -353,7 +353,7 @@ def test_of_several_rows_of_one_file_only_the_one_in_hand_is_asked_about(tmp_pat
 
 
 def _rename(project: Project, row: int, name: str) -> None:
-    from engine.overview_file import FILE, write_overview
+    from engine.overview.file import FILE, write_overview
     from tests.tui.rows import make_overview, make_row
 
     captions = ["One.", "Two.", "Three."]

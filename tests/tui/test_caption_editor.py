@@ -11,9 +11,9 @@ import pytest
 from engine.dataset.drafts import Draft
 from engine.errors import EnvironmentFaultError
 from engine.project import Project, load_project
-from ltx_tui import captions as captions_module
-from ltx_tui.caption_shelf import Shelf
-from ltx_tui.token_counts import TokenCount, TokenCounts
+from ltx_tui.captions import editing as captions_module
+from ltx_tui.captions.shelf import Shelf
+from ltx_tui.children.token_counts import TokenCount, TokenCounts
 from tests.tui.captioning import (
     CAPTIONS,
     SECTIONED,

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from engine.events import InHand, Standing
-from engine.overview_file import FILE, table_of, write_overview
-from engine.overview_types import CaptionState, OutputState
+from engine.overview.file import FILE, table_of, write_overview
+from engine.overview.types import CaptionState, OutputState
 from engine.precompute.layout import CAPTIONS
 from engine.project import Project
 from engine.worker.protocol import Goodbye, Told
-from ltx_tui.live_rows import LiveRows
+from ltx_tui.clips.live_rows import LiveRows
 from tests.tui import fake_worker as fake
 from tests.tui.captioner import (
     Bench,

@@ -11,14 +11,15 @@ import pytest
 
 from engine.errors import UsageError
 from engine.project import Project
-from ltx_tui import caption_status, external
 from ltx_tui.app import Workbench
-from ltx_tui.commands import commands
+from ltx_tui.captions import status as caption_status
+from ltx_tui.commands.registry import commands
+from ltx_tui.drawing.signs import ASCII
 from ltx_tui.screens.conflict import ConflictScreen
 from ltx_tui.screens.replace import ReplaceScreen
 from ltx_tui.screens.versions import VersionsScreen
 from ltx_tui.screens.workbench import WorkbenchScreen
-from ltx_tui.signs import ASCII
+from ltx_tui.terminal import external
 from ltx_tui.widgets.caption_area import SectionRow
 from tests.tui.captioning import (
     CAPTIONS,

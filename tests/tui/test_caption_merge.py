@@ -10,7 +10,7 @@ import pytest
 from engine.dataset.caption_db import Key
 from engine.dataset.write_captions import Answer
 from engine.project import Project
-from ltx_tui import captions as captions_module
+from ltx_tui.captions import editing as captions_module
 from tests.tui.captioning import SECTIONED, Editing, caption_project, edit_captions, keep_quiet
 from tests.tui.rows import make_row, store_of
 
@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_written_is_told_and_drafts_are_kept(
         return Answer(problem="the disk is full", remedy="make room")
 
     async def steps(editing: Editing) -> None:
-        monkeypatch.setattr("ltx_tui.captions.write_captions", fail)
+        monkeypatch.setattr("ltx_tui.captions.editing.write_captions", fail)
         await editing.press("x")
         await editing.save()
         await editing.until(lambda: "make room" in " ".join(editing.lines))
@@ -137,7 +137,7 @@ def test_a_file_that_is_half_written_is_looked_at_again_before_it_is_told(
 def test_many_captions_are_let_go_when_they_are_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ltx_tui import caption_book
+    from ltx_tui.captions import book as caption_book
 
     monkeypatch.setattr(caption_book, "_MOST_DOCS", 3)
     monkeypatch.setattr(caption_book, "_FORGET_EVERY", 2)

@@ -10,11 +10,11 @@ import pytest
 
 from engine.captioners.keys import VARIABLES
 from engine.errors import EnvironmentFaultError
-from engine.overview_types import CaptionState
+from engine.overview.types import CaptionState
 from engine.project import Project, load_project
 from engine.worker.captioner_types import Ready
 from engine.worker.spec import Fault
-from ltx_tui.captioning import Counts, choices
+from ltx_tui.captions.captioning import Counts, choices
 from ltx_tui.screens.workbench import WorkbenchScreen
 from tests.tui.captioner import READY, Bench, answer_with, caption_with, use_captioner
 from tests.tui.captioning import caption_project, keep_quiet

@@ -12,11 +12,11 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.captioners.keys import VARIABLES
-from engine.overview_types import CaptionState
+from engine.overview.types import CaptionState
 from engine.project import Project, load_project
-from engine.suspicion_file import read_scores
-from ltx_tui import scores
+from engine.suspicion.file import read_scores
 from ltx_tui.app import Workbench
+from ltx_tui.clips import scores
 from ltx_tui.screens.captioner_dialog import CaptionerDialog
 from tests.caption_server import FOUR, CaptionServer
 from tests.small_set import write_clip

@@ -2,14 +2,14 @@ import pytest
 from rich.cells import cell_len
 
 from engine.events import ClipStarted
-from engine.overview_file import table_of
-from engine.overview_types import CaptionState, OutputState, StageState
+from engine.overview.file import table_of
+from engine.overview.types import CaptionState, OutputState, StageState
 from engine.worker.protocol import Told
 from engine.worker.spec import Fault
-from ltx_tui.clip_columns import Column, cells, fitted_name, layout, legend, shortened
-from ltx_tui.commands import commands
-from ltx_tui.signs import ASCII, UNICODE
-from ltx_tui.sorting import COLUMNS
+from ltx_tui.clips.columns import Column, cells, fitted_name, layout, legend, shortened
+from ltx_tui.clips.sorting import COLUMNS
+from ltx_tui.commands.registry import commands
+from ltx_tui.drawing.signs import ASCII, UNICODE
 from ltx_tui.widgets.clip_list import ClipList
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot, make_project, shown
 from tests.tui.lists import start

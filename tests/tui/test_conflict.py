@@ -9,7 +9,7 @@ import pytest
 
 from engine.dataset.versions import Kind
 from engine.project import Project
-from ltx_tui.commands import commands
+from ltx_tui.commands.registry import commands
 from ltx_tui.screens.conflict import ConflictScreen
 from tests.tui.captioning import (
     CAPTIONS,

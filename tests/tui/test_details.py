@@ -1,11 +1,11 @@
 import pytest
 
-from engine.overview_types import Made, OutputState, StageState
+from engine.overview.types import Made, OutputState, StageState
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook
 from engine.project import Project, apply_overrides
-from ltx_tui.detail_lines import crop, crop_words, details, made_words
-from ltx_tui.signs import ASCII
+from ltx_tui.clips.detail_lines import crop, crop_words, details, made_words
+from ltx_tui.drawing.signs import ASCII
 from ltx_tui.widgets.details import Details
 from tests.tui.conftest import SMALL, WIDE, alone, assert_snapshot, run_app, shown
 from tests.tui.rows import make_row, store_of

@@ -6,22 +6,22 @@ from urllib.parse import unquote
 
 import pytest
 
-from engine.overview_types import CaptionState, OutputState
+from engine.overview.types import CaptionState, OutputState
 from engine.precompute.layout import Stage
-from ltx_tui import terminal
 from ltx_tui.cli.main import COMMANDS
-from ltx_tui.clip_columns import caption_sign, output_sign
-from ltx_tui.config import Config
-from ltx_tui.filter_keys import KEYS
-from ltx_tui.filters import parse
+from ltx_tui.clips.columns import caption_sign, output_sign
+from ltx_tui.clips.filter_keys import KEYS
+from ltx_tui.clips.filters import parse
+from ltx_tui.clips.sorting import COLUMNS
+from ltx_tui.config.user import Config
+from ltx_tui.drawing.signs import ASCII
 from ltx_tui.keymap import _UNSAFE
 from ltx_tui.screens.too_small import HEIGHT, WIDTH
 from ltx_tui.screens.workbench import WIDE
-from ltx_tui.signs import ASCII
-from ltx_tui.sorting import COLUMNS
+from ltx_tui.terminal import guard
 from ltx_tui.themes import theme_names
 
-terminal.prepare()
+guard.prepare()
 
 from tests.tui.conftest import svg_lines  # noqa: E402 - it imports Textual
 from tests.tui.pictures import FOLDER, PICTURES, draw  # noqa: E402

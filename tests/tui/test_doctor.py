@@ -9,12 +9,12 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.errors import DatasetError
-from engine.findings_file import FILE, keep_findings, kept_findings
+from engine.health.findings_file import FILE, keep_findings, kept_findings
 from engine.project import Project, update_project
 from ltx_tui.app import Workbench
-from ltx_tui.doctor_lines import FindingsView, grouped
+from ltx_tui.drawing.signs import ASCII
 from ltx_tui.screens.doctor import DoctorScreen
-from ltx_tui.signs import ASCII
+from ltx_tui.screens.doctor_lines import FindingsView, grouped
 from tests.tui.conftest import (
     SMALL,
     WIDE,
@@ -31,7 +31,7 @@ from tests.tui.ward import FOUND, Ward, finding, opened, text, toasts, until
 @pytest.fixture
 def ward(monkeypatch: pytest.MonkeyPatch) -> Ward:
     made = Ward()
-    monkeypatch.setattr("ltx_tui.checkup.ClipChild", made.child)
+    monkeypatch.setattr("ltx_tui.clips.checkup.ClipChild", made.child)
     return made
 
 

@@ -13,15 +13,15 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.events import Notice
-from engine.findings_file import kept_findings
-from engine.overview_file import table_of
+from engine.health.findings_file import kept_findings
+from engine.overview.file import table_of
 from engine.project import Project, load_project
 from ltx_tui.app import Workbench
-from ltx_tui.checkup import Checkup, Order
+from ltx_tui.clips.checkup import Checkup, Order
+from ltx_tui.clips.store import Store
 from ltx_tui.screens.choice import Choice
 from ltx_tui.screens.confirm import Confirm
 from ltx_tui.screens.doctor import DoctorScreen
-from ltx_tui.store import Store
 from tests.tui.conftest import (
     make_bench,
     ready,
@@ -37,7 +37,7 @@ from tests.tui.ward import FOUND, Child, Ward, ended, finding, opened, text, toa
 @pytest.fixture
 def ward(monkeypatch: pytest.MonkeyPatch) -> Ward:
     made = Ward()
-    monkeypatch.setattr("ltx_tui.checkup.ClipChild", made.child)
+    monkeypatch.setattr("ltx_tui.clips.checkup.ClipChild", made.child)
     return made
 
 
@@ -58,7 +58,7 @@ def test_fixing_one_asks_first_and_reads_the_dataset_again(
         saves.append(captions)
 
     monkeypatch.setattr(Store, "load", load)
-    monkeypatch.setattr("ltx_tui.captions.Captions.save", save)
+    monkeypatch.setattr("ltx_tui.captions.editing.Captions.save", save)
 
     async def steps(pilot: Pilot[Any]) -> None:
         screen = await opened(pilot, "j", "j")

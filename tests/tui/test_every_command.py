@@ -14,9 +14,9 @@ import ltx_tui.screens
 import ltx_tui.widgets
 from engine.dataset.caption_db import Key
 from ltx_tui.app import Workbench
-from ltx_tui.commands import Command, Commanded, commands, find
-from ltx_tui.palette import Palette
-from ltx_tui.scopes import SCOPE_NAMES
+from ltx_tui.commands.registry import Command, Commanded, commands, find
+from ltx_tui.commands.scopes import SCOPE_NAMES
+from ltx_tui.screens.palette import Palette
 from tests.tui.conftest import ready, run_app
 
 # In the palette alone, because they are rare, or must not be done by a slip of a finger.
@@ -141,9 +141,9 @@ async def _open(pilot: Pilot[Any], app: Workbench, scope: str) -> None:
         doc = await screen.desk.captions.open(Key("scene-0000.mp4"))
         await app.push_screen(ConflictScreen(screen.desk.captions, doc))
     elif scope == "scenes":
-        from engine.scene_choices import Choices
-        from engine.scene_sources import Source
-        from ltx_tui.scenes_state import VideoScenes
+        from engine.scenes.choices import Choices
+        from engine.scenes.sources import Source
+        from ltx_tui.scenes.state import VideoScenes
         from ltx_tui.screens.scenes import ScenesScreen
 
         video = VideoScenes(Source(path=app.start / "film.mp4", size=0), Choices())

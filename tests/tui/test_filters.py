@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.overview_types import CaptionState, OutputState, Row
-from ltx_tui.filter_keys import KEYS, STAGES, completions
-from ltx_tui.filter_types import FilterError
-from ltx_tui.filters import parse, tokens
+from engine.overview.types import CaptionState, OutputState, Row
+from ltx_tui.clips.filter_keys import KEYS, STAGES, completions
+from ltx_tui.clips.filter_types import FilterError
+from ltx_tui.clips.filters import parse, tokens
 from tests.tui.rows import make_row, store_of
 
 ROWS = [make_row(number) for number in range(48)]

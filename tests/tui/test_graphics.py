@@ -22,11 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ltx_tui import graphics
-from ltx_tui.blocks import luma, mean_of, nearest_16, nearest_256, picture
-from ltx_tui.frame_grid import Grid, arrange
-from ltx_tui.signs import ASCII, UNICODE
-from ltx_tui.wave_lines import time_line, wave
+from ltx_tui.drawing.blocks import luma, mean_of, nearest_16, nearest_256, picture
+from ltx_tui.drawing.signs import ASCII, UNICODE
+from ltx_tui.drawing.wave_lines import time_line, wave
+from ltx_tui.frames.grid import Grid, arrange
+from ltx_tui.terminal import graphics
 
 KITTY = re.compile(r"\x1b_G([^;]*)(?:;([^\x1b]*))?\x1b\\")
 SIXEL = re.compile(r'\x1bP0;1;0q"1;1;(\d+);(\d+)((?:#\d+;2;\d+;\d+;\d+)*)([^\x1b]*)\x1b\\')

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.project import Project
-from ltx_tui.signs import ASCII, UNICODE, signs
+from ltx_tui.drawing.signs import ASCII, UNICODE, signs
 from ltx_tui.widgets.board import hanging, wrapped
 from ltx_tui.widgets.jobs import JobLine, Jobs
 from tests.tui import fake_worker as fake

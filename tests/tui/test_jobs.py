@@ -15,9 +15,9 @@ from engine.errors import EnvironmentFaultError
 from engine.project import Project
 from engine.worker.spec import Fault
 from ltx_tui.app import Workbench
-from ltx_tui.signs import ASCII, UNICODE, Signs
-from ltx_tui.watch import Worker
+from ltx_tui.drawing.signs import ASCII, UNICODE, Signs
 from ltx_tui.widgets.jobs import JobLine, Jobs
+from ltx_tui.worker.watch import Worker
 from tests.tui import fake_worker as fake
 from tests.tui.conftest import SMALL, WIDE, alone, assert_snapshot, run_app, shown
 from tests.tui.fake_worker import Stand

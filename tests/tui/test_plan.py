@@ -25,11 +25,11 @@ from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook, Status
 from engine.project import Project
 from engine.worker.scan_types import Scanning
-from ltx_tui import plan_child
 from ltx_tui.app import Workbench
-from ltx_tui.plan_lines import PlanLines, size_words, time_words
+from ltx_tui.children import plan as plan_child
+from ltx_tui.drawing.signs import UNICODE
 from ltx_tui.screens.plan import PlanScreen
-from ltx_tui.signs import UNICODE
+from ltx_tui.screens.plan_lines import PlanLines, size_words, time_words
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot, shown
 from tests.tui.fake_worker import GIB, Stand
 

@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from engine.precompute.layout import Stage
 from engine.precompute.plan_types import Outlook
 from engine.project import Project
-from ltx_tui.plot import Level, Levels, across, columns, draw
-from ltx_tui.signs import ASCII, UNICODE, Signs, bar
+from ltx_tui.drawing.plot import Level, Levels, across, columns, draw
+from ltx_tui.drawing.signs import ASCII, UNICODE, Signs, bar
 from ltx_tui.widgets.jobs import Jobs
 from ltx_tui.widgets.memory_plot import MemoryPlot, devices
 from tests.tui import fake_worker as fake

@@ -11,8 +11,8 @@ from textual.widgets import Input
 from engine.dataset.replace_text import MOST_CHANGES, Change, Found, Query
 from engine.errors import UsageError
 from engine.project import Project
-from ltx_tui import caption_children
-from ltx_tui.commands import commands
+from ltx_tui.children import captions as caption_children
+from ltx_tui.commands.registry import commands
 from ltx_tui.screens import replace as replace_module
 from ltx_tui.screens.replace import ReplaceScreen
 from tests.tui.captioning import (

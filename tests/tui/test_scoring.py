@@ -13,16 +13,17 @@ import pytest
 
 from engine.errors import EnvironmentFaultError
 from engine.events import ClipStarted, JobDone
-from engine.overview_file import table_of
-from engine.overview_types import CaptionState
+from engine.overview.file import table_of
+from engine.overview.types import CaptionState
 from engine.project import Project
-from engine.suspicion_file import basis_of, write_stored
+from engine.suspicion.file import basis_of, write_stored
 from engine.worker.score_types import STAGE, Scored, Wanted
 from engine.worker.spec import Fault
-from ltx_tui import clip_child, scores
+from ltx_tui.children import clips as clip_child
+from ltx_tui.clips import scores
+from ltx_tui.clips.scores import Scoring
+from ltx_tui.clips.store import Store
 from ltx_tui.desk import Desk
-from ltx_tui.scores import Scoring
-from ltx_tui.store import Store
 from tests.tui.conftest import make_project
 from tests.tui.rows import make_overview, rows_in, store_of
 from tests.tui.suspects import COPY, SPEECH, stored

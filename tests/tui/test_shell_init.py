@@ -14,7 +14,7 @@ from textual.widgets import Input
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.project import load_project
 from ltx_tui.app import Workbench
-from ltx_tui.beginning import Beginning
+from ltx_tui.children.beginning import Beginning
 from ltx_tui.screens.init import InitScreen
 from ltx_tui.screens.workbench import WorkbenchScreen
 from ltx_tui.widgets.toggle import Toggle

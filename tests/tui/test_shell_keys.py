@@ -12,9 +12,9 @@ from engine.errors import UsageError
 from engine.project import Project
 from ltx_tui import key_table
 from ltx_tui.app import Workbench
-from ltx_tui.command import Command
-from ltx_tui.commands import commands, find
-from ltx_tui.config import Config, load_config, save_theme
+from ltx_tui.commands.command import Command
+from ltx_tui.commands.registry import commands, find
+from ltx_tui.config.user import Config, load_config, save_theme
 from ltx_tui.keymap import all_shown, keys_of, shown, textual_keymap
 from tests.tui.conftest import make_bench, ready, run_app
 from tests.tui.conftest import shown as lines_of

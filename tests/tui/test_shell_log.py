@@ -12,8 +12,8 @@ from textual.widgets import Input
 
 from engine.project import Project
 from ltx_tui.app import Workbench
-from ltx_tui.log_view import Entry, LogView, files_of
 from ltx_tui.screens.log import LogScreen
+from ltx_tui.worker.log_view import Entry, LogView, files_of
 from tests.tui.conftest import SMALL, WIDE, alone, assert_snapshot, run_app, shown, still
 
 

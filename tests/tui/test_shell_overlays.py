@@ -9,15 +9,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from engine.errors import UsageError
-from engine.overview_types import CaptionState, OutputState
+from engine.overview.types import CaptionState, OutputState
 from engine.project import Project
 from ltx_tui.app import Workbench
-from ltx_tui.commands import commands
-from ltx_tui.config import load_config
-from ltx_tui.palette import Palette, score
+from ltx_tui.commands.registry import commands
+from ltx_tui.config.user import load_config
+from ltx_tui.drawing.signs import UNICODE
 from ltx_tui.screens.help import HelpScreen, sign_entries
 from ltx_tui.screens.jump import JumpScreen
-from ltx_tui.signs import UNICODE
+from ltx_tui.screens.palette import Palette, score
 from tests.tui.conftest import (
     SMALL,
     WIDE,

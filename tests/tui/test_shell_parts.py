@@ -13,14 +13,15 @@ import pytest
 from rich.text import Text
 from textual.pilot import Pilot
 
-from ltx_tui import crash, terminal
-from ltx_tui.clipboard import copy
-from ltx_tui.signs import ASCII, UNICODE
-from ltx_tui.standing import history_words, memory_words, worker_words
+from ltx_tui import crash
+from ltx_tui.drawing.signs import ASCII, UNICODE
 from ltx_tui.state import State, StateKeeper, load_state
+from ltx_tui.terminal import guard
+from ltx_tui.terminal.clipboard import copy
 from ltx_tui.themes import load_theme, theme_names
 from ltx_tui.widgets.line import Line
 from ltx_tui.widgets.toggle import Toggle
+from ltx_tui.worker.standing import history_words, memory_words, worker_words
 from tests.tui import fake_worker as fake
 from tests.tui.conftest import alone, make_project, run_app, shown
 
@@ -113,19 +114,19 @@ def test_what_is_too_long_for_terminals_is_not_copied() -> None:
     [({}, None), ({"SSH_CONNECTION": "1 2"}, "15"), ({"TMUX": "x"}, "15")],
 )
 def test_far_terminals_get_fewer_frames(environ: dict[str, str], fps: str | None) -> None:
-    terminal.prepare(environ)
+    guard.prepare(environ)
     assert environ["TEXTUAL_ANIMATIONS"] == "none"
     assert environ.get("TEXTUAL_FPS") == fps
 
 
 def test_what_the_user_has_set_wins() -> None:
     environ = {"TMUX": "x", "TEXTUAL_FPS": "30", "TEXTUAL_ANIMATIONS": "full"}
-    terminal.prepare(environ)
+    guard.prepare(environ)
     assert (environ["TEXTUAL_FPS"], environ["TEXTUAL_ANIMATIONS"]) == ("30", "full")
 
 
 def test_without_a_terminal_there_is_nothing_to_restore() -> None:
-    code = "from ltx_tui.terminal import Guard; Guard().restore()"
+    code = "from ltx_tui.terminal.guard import Guard; Guard().restore()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True
     )

@@ -14,9 +14,10 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from engine.project import Project
-from ltx_tui import key_order, terminal
+from ltx_tui import key_order
 from ltx_tui.app import Workbench
-from ltx_tui.config import Config
+from ltx_tui.config.user import Config
+from ltx_tui.terminal import guard
 from ltx_tui.widgets.clip_list import ClipList
 from tests.tui.conftest import make_bench, ready, run_app, screen_of, still
 
@@ -28,7 +29,7 @@ def test_signs_that_an_encoding_lacks_are_drawn_by_others_as_wide(
     out = io.BytesIO()
     stream = io.TextIOWrapper(out, encoding=encoding)
     monkeypatch.setattr(sys, "__stderr__", stream)
-    terminal.draw_plainly()
+    guard.draw_plainly()
     words = "╭─ Help ─╮│ · … × ▸ ◆ █▁ → 猫 é\N{SNOWMAN}"
     stream.write(words)
     stream.flush()
@@ -41,7 +42,7 @@ def test_signs_that_an_encoding_lacks_are_drawn_by_others_as_wide(
 def test_an_encoding_that_has_them_all_draws_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "__stderr__", io.TextIOWrapper(out, encoding="utf-8"))
-    terminal.draw_plainly()
+    guard.draw_plainly()
     assert sys.__stderr__ is not None
     sys.__stderr__.write("╭─ 猫")
     sys.__stderr__.flush()

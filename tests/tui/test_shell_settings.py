@@ -15,8 +15,8 @@ from engine.errors import LtxError
 from engine.project import Project, load_project
 from engine.settings import KEYS
 from ltx_tui.app import Workbench
+from ltx_tui.config.project_rows import options_of, parsed, setting_rows, spelled
 from ltx_tui.screens.settings import SettingsScreen
-from ltx_tui.setting_rows import options_of, parsed, setting_rows, spelled
 from tests.tui.conftest import SMALL, WIDE, alone, assert_snapshot, run_app, shown, still
 
 

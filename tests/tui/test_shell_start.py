@@ -13,7 +13,7 @@ import click
 import pytest
 from textual.pilot import Pilot
 
-from engine.overview_file import FILE
+from engine.overview.file import FILE
 from engine.project import Project, load_project
 from ltx_tui.app import Workbench
 from ltx_tui.cli.main import cli

@@ -14,12 +14,12 @@ from engine.events import (
     JobDone,
     Standing,
 )
-from engine.overview_file import FILE, table_of, write_overview
-from engine.overview_types import CaptionState, OutputState
+from engine.overview.file import FILE, table_of, write_overview
+from engine.overview.types import CaptionState, OutputState
 from engine.worker.protocol import Changed, Goodbye, Snapshot, Told
 from engine.worker.spec import JobInfo, JobState
-from ltx_tui.sorting import COLUMNS
-from ltx_tui.store import Store
+from ltx_tui.clips.sorting import COLUMNS
+from ltx_tui.clips.store import Store
 from tests.tui.conftest import make_project
 from tests.tui.rows import counts_of, make_overview, make_row, rows_in, store_of
 

@@ -9,17 +9,17 @@ import pytest
 from rich.cells import cell_len
 
 from engine.errors import EnvironmentFaultError
-from engine.overview_file import table_of
-from engine.overview_types import CaptionState
+from engine.overview.file import table_of
+from engine.overview.types import CaptionState
 from engine.project import Project
-from engine.suspicion_types import KINDS, REMEDIES, Reason
-from ltx_tui.clip_columns import cells, layout, suspicion_sign
-from ltx_tui.detail_lines import details
-from ltx_tui.filter_keys import completions
-from ltx_tui.filter_types import FilterError
-from ltx_tui.signs import ASCII, UNICODE
-from ltx_tui.sorting import COLUMNS
-from ltx_tui.store import Store
+from engine.suspicion.types import KINDS, REMEDIES, Reason
+from ltx_tui.clips.columns import cells, layout, suspicion_sign
+from ltx_tui.clips.detail_lines import details
+from ltx_tui.clips.filter_keys import completions
+from ltx_tui.clips.filter_types import FilterError
+from ltx_tui.clips.sorting import COLUMNS
+from ltx_tui.clips.store import Store
+from ltx_tui.drawing.signs import ASCII, UNICODE
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot, ready, run_app, shown
 from tests.tui.lists import start
 from tests.tui.rows import make_overview, make_row, store_of

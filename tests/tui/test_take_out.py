@@ -15,15 +15,15 @@ from engine.dataset.manifest import load_manifest
 from engine.dataset.name_keys import name_keys
 from engine.dataset.versions import Versions
 from engine.errors import DatasetError
-from engine.overview_file import table_of
-from engine.overview_types import CaptionState
+from engine.overview.file import table_of
+from engine.overview.types import CaptionState
 from engine.project import Project
 from engine.worker import take_out
 from engine.worker.spec import Fault
 from engine.worker.take_out import Done, Wanted
-from ltx_tui import dataset_child
+from ltx_tui.children import dataset as dataset_child
+from ltx_tui.clips.store import Store
 from ltx_tui.screens.confirm import Confirm
-from ltx_tui.store import Store
 from ltx_tui.widgets.caption_editor import CaptionEditor
 from tests.tui.captioning import (
     CAPTIONS,

@@ -11,9 +11,9 @@ from textual.containers import VerticalScroll
 from engine.dataset.versions import Kind
 from engine.errors import EnvironmentFaultError
 from engine.project import Project
-from ltx_tui.caption_status import ago
-from ltx_tui.captions import Captions
-from ltx_tui.commands import commands
+from ltx_tui.captions.editing import Captions
+from ltx_tui.captions.status import ago
+from ltx_tui.commands.registry import commands
 from ltx_tui.screens.versions import VersionsScreen
 from tests.tui.captioning import (
     CAPTIONS,

@@ -18,8 +18,8 @@ from engine.project import Project
 from engine.worker.lock import WorkerInfo
 from engine.worker.protocol import Goodbye, News, Snapshot, Told
 from ltx_tui import actions
-from ltx_tui.bell import Bell
-from ltx_tui.watch import Changes, Watcher
+from ltx_tui.worker.bell import Bell
+from ltx_tui.worker.watch import Changes, Watcher
 from tests import workers
 from tests.tui import fake_worker as fake
 from tests.tui.fake_worker import Stand

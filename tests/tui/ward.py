@@ -9,7 +9,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from engine.events import ClipDone, ClipFailed, JobDone, JobStarted, Scanning, StageCount
-from engine.health_types import FIXES, Finding, Fixed, Severity, Wanted
+from engine.findings import FIXES, Finding, Fixed, Severity, Wanted
 from ltx_tui.app import Workbench
 from ltx_tui.screens.doctor import DoctorScreen
 from tests.tui.conftest import (

@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ltx_tui import terminal
+from ltx_tui.terminal import guard
 
-terminal.prepare()
+guard.prepare()
 
-from ltx_tui.signs import UNICODE  # noqa: E402
+from ltx_tui.drawing.signs import UNICODE  # noqa: E402
 from ltx_tui.widgets.jobs import JobLine, Jobs  # noqa: E402
 from tests.tui import fake_worker as fake  # noqa: E402
 from tests.tui.conftest import alone, make_project  # noqa: E402

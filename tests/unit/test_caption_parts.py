@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from engine.captions import SECTION_NAMES
 from engine.text import visible
-from ltx_tui.caption_parts import PLAIN, CaptionParts, has_sections
-from ltx_tui.disguise import Disguise, plain
+from ltx_tui.captions.disguise import Disguise, plain
+from ltx_tui.captions.parts import PLAIN, CaptionParts, has_sections
 
 PIECES = ["[VISUAL]:", "[speech] :", "[TEXT]:", " ", "\n", "\r\n", "\r", "\x07", "␇", "a fox", "."]
 CAPTION = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)

@@ -14,8 +14,8 @@ from engine.captioners.keys import VARIABLES
 from engine.project import Project, apply_overrides
 from engine.worker.captioner_types import Wanted
 from engine.worker.check_captioner import look
-from ltx_tui.captioning import check as ask
-from ltx_tui.captioning import who_words
+from ltx_tui.captions.captioning import check as ask
+from ltx_tui.captions.captioning import who_words
 from tests.workers import ROOT
 
 

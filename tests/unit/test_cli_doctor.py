@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine import doctor
+from engine.health import doctor
 from engine.media.probe import probe
 from ltx_tui.cli.main import cli
 from tests.media_clips import Video, make_video

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from engine import doctor
 from engine.errors import EnvironmentFaultError
-from engine.suspicion_file import Basis, Counted, Result, Scores, stored_of
-from engine.suspicion_types import Reason
+from engine.health import doctor
+from engine.suspicion.file import Basis, Counted, Result, Scores, stored_of
+from engine.suspicion.types import Reason
 from ltx_tui.cli import suspects
 from ltx_tui.cli.console import make_console
 from ltx_tui.cli.main import cli

@@ -10,7 +10,7 @@ from engine.dataset.clips import load_clips
 from engine.dataset.columns import resolve_columns
 from engine.dataset.manifest import Manifest, load_manifest
 from engine.dataset.outputs import claim_outputs, output_path
-from engine.files import inside
+from engine.files.safe import inside
 
 
 @pytest.fixture

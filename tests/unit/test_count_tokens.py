@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.models.tokens import TokenCounter
 from engine.models.toy_tokenizer import write_tokenizer
-from ltx_tui.token_counts import MAX_TOKENS, TokenCount, TokenCounts, estimate
+from ltx_tui.children.token_counts import MAX_TOKENS, TokenCount, TokenCounts, estimate
 
 TEXTS = ["", "a man walks", "half \ud83d pair", "line\nafter\u2028line"]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.client import Engine
-from engine.identity import FileIdentity
+from engine.files.identity import FileIdentity
 from engine.memory.monitor import HostMemory, MemorySample
 from engine.memory.nvml import GpuMemory
 from engine.precompute.digest import digest, orphan_groups, reason_groups, step_words

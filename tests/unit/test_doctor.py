@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from engine import doctor, machine
-from engine.doctor import Check, Verdict, diagnose
 from engine.errors import EnvironmentFaultError
-from engine.machine import Gpu, Machine
+from engine.health import doctor, machine
+from engine.health.doctor import Check, Verdict, diagnose
+from engine.health.machine import Gpu, Machine
 from engine.project import Project, apply_overrides
 from ltx_tui.cli.main import cli
 

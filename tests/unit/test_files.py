@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import LtxError
-from engine.files import atomic_path, atomic_write, inside, remove_partial_files
+from engine.files.safe import atomic_path, atomic_write, inside, remove_partial_files
 from engine.text import listed, plural, visible
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.dataset import history as history_module
 from engine.dataset.caption_db import Key
 from engine.dataset.history import MAX_STEPS, History, step_between
-from ltx_tui.caption_docs import last_text, restored
+from ltx_tui.captions.docs import last_text, restored
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=12)  # half surrogates too
 

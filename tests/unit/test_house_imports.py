@@ -17,7 +17,6 @@ CLUSTER = {"ray"}
 PLANNING = (
     "engine.buckets",
     "engine.client",
-    "engine.database",
     "engine.dataset",
     "engine.events",
     "engine.media.probe",
@@ -31,6 +30,7 @@ PLANNING = (
     "engine.precompute.plan",
     "engine.progress",
     "engine.project",
+    "engine.state",
     "engine.worker.link",
     "engine.worker.server",
 )

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from engine import database
-from engine.database import Database
 from engine.errors import EnvironmentFaultError
 from engine.events import ClipFailed
 from engine.memory.peaks import Peak
@@ -17,6 +15,8 @@ from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger
 from engine.project import Project
+from engine.state import database
+from engine.state.database import Database
 from engine.worker.journal import Journal, SentStep, StepKey
 from engine.worker.spec import Fault, JobSpec, JobState
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EnvironmentFaultError, LtxError
-from engine.identity import FileIdentity
+from engine.files.identity import FileIdentity
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.ledger import Ledger, OutputRecord, run_lock
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.files.mounts import mounts
 from engine.memory import monitor as monitor_module
 from engine.memory.cgroup import memory_limit
-from engine.mounts import mounts
 from tests.nvml import GIB, FakeGpu, FakeNvml, system, watching
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.precompute.output_folder import OutputFolder
 
 

@@ -14,11 +14,11 @@ from engine.dataset.caption_marks import Marks
 from engine.dataset.drafts import Draft, DraftJournal, Session
 from engine.errors import DatasetError
 from engine.events import ClipFailed
-from engine.identity import stat_identity
-from engine.overview import Scan
-from engine.overview_file import FILE, folded, open_overview, table_of, write_overview
-from engine.overview_identity import identity_of
-from engine.overview_types import CaptionState, OutputState, Overview, Row, StageState
+from engine.files.identity import stat_identity
+from engine.overview.file import FILE, folded, open_overview, table_of, write_overview
+from engine.overview.identity import identity_of
+from engine.overview.scan import Scan
+from engine.overview.types import CaptionState, OutputState, Overview, Row, StageState
 from engine.precompute.fingerprint import Fingerprint
 from engine.precompute.layout import Stage
 from engine.precompute.ledger import Ledger, OutputRecord

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import proxies
 from engine.dataset.caption_db import CaptionDatabase
 from engine.errors import LtxError, MediaError
-from engine.health import Gathered, findings, gather, looked
-from engine.health_types import FIXES
-from engine.identity import file_identity
-from engine.kept import Kept
+from engine.files.identity import file_identity
+from engine.findings import FIXES
+from engine.health import proxies
+from engine.health.clip_set import Gathered, findings, gather, looked
+from engine.health.proxies import mend, name_proxies, to_mend, undo
 from engine.media.bars import Borders
 from engine.media.health import look
 from engine.media.images import read_image
@@ -29,7 +29,7 @@ from engine.media.proxy import Treatment, make_proxy
 from engine.media.video_frames import video_frames
 from engine.precompute.ledger import Ledger
 from engine.project import Project, load_project, write_project
-from engine.proxies import mend, name_proxies, to_mend, undo
+from engine.state.kept import Kept
 from tests.media_clips import Sound, Video, flat, make_video
 from tests.unit.health.conftest import TURNED, barred, moving, picture
 from tests.unit.test_reference import coded, number_of

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from engine.client import Engine
 from engine.errors import EnvironmentFaultError
 from engine.events import AnyEvent, ClipDone, ClipStarted, Notice
-from engine.identity import file_identity
+from engine.files.identity import file_identity
 from engine.precompute.layout import Stage
 from engine.project import Project
 from engine.worker import cluster as cluster_module

@@ -12,11 +12,11 @@ from engine.dataset.caption_marks import Marks
 from engine.dataset.caption_origins import Origin, Origins
 from engine.dataset.drafts import Draft, DraftJournal, Session
 from engine.dataset.name_keys import name_keys
+from engine.dataset.renamed import carry_over
 from engine.dataset.versions import Kind, Versions
 from engine.dataset.write_captions import digest_of
 from engine.dataset.write_windows import Change
 from engine.project import Project, load_project
-from engine.renamed import carry_over
 from engine.worker.change_window import Wanted, do
 
 ROWS = [

@@ -12,17 +12,11 @@ import numpy as np
 import pytest
 
 from engine.errors import EnvironmentFaultError, UsageError
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.scene_options import Choosing, Finding
 from engine.media.scene_types import Found, Range, pack_times, pieces_of
-from engine.scene_choices import Choices, Scene, ranges
-from engine.scene_store import (
-    FILE,
-    Measured,
-    SceneStore,
-    keep_measures,
-    kept_measures,
-)
+from engine.scenes.choices import Choices, Scene, ranges
+from engine.scenes.store import FILE, Measured, SceneStore, keep_measures, kept_measures
 
 CUTS = (40, 73, 125)
 FOUND = Found(frames=152, rate=(24, 1), vfr=False, time_base=(1, 24), span=Range(0, 152), cuts=CUTS)

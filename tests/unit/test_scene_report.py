@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UsageError
-from engine.identity import stat_identity
+from engine.files.identity import stat_identity
 from engine.media.scene_options import Cutting, Finding
 from engine.media.scene_report import (
     REPORT,

@@ -8,8 +8,8 @@ import pytest
 
 from engine.errors import UsageError
 from engine.media.scene_options import DETECTORS, PRESETS, Choosing, Cutting, Finding
-from engine.scene_settings import choosing_of, cutting_of, finding_of, with_detector
-from engine.scene_sources import find_sources, source_of
+from engine.scenes.settings import choosing_of, cutting_of, finding_of, with_detector
+from engine.scenes.sources import find_sources, source_of
 from engine.settings import KEYS, ScenesSection
 
 

@@ -29,7 +29,7 @@ from engine.worker.scene_messages import (
     Wanted,
 )
 from engine.worker.spec import encode
-from ltx_tui.scenes_child import split
+from ltx_tui.children.scenes import split
 from tests.scene_videos import SHOTS, make_shots
 from tests.unit.test_cli_split_scenes import names
 

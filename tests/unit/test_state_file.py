@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from engine.kept import Kept
+from engine.state.kept import Kept
 
 
 def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine.captions import format_sections
 from engine.media.loudness_types import NO_SOUND, Loudness
-from engine.near_copies import near_copies
-from engine.suspicion import Facts, Neighbours, neighbours, repeated, suspect, suspect_all
+from engine.suspicion.near_copies import near_copies
+from engine.suspicion.rules import Facts, Neighbours, neighbours, repeated, suspect, suspect_all
 
 QUIET = Loudness(seconds=4, peak=-70, rms=-80, heard=0, speech=0)
 TALK = Loudness(seconds=4, peak=-6, rms=-20, heard=0.9, speech=0.8)
@@ -266,7 +266,7 @@ def test_long_monotony_without_an_exact_loop_is_found():
 
 def test_it_loads_neither_torch_nor_ffmpeg():
     code = (
-        "import sys, engine.suspicion\n"
+        "import sys, engine.suspicion.rules\n"
         "assert not {'torch', 'av', 'openai', 'google.genai'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

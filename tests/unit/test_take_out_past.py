@@ -15,7 +15,7 @@ from engine.dataset.versions import Kind, Versions
 from engine.errors import UsageError
 from engine.project import Project, load_project
 from engine.worker.take_out import Done, Wanted, do
-from ltx_tui.dataset_child import take
+from ltx_tui.children.dataset import take
 
 A, B, C = Key("a.mp4", 0), Key("a.mp4", 1), Key("b.mp4")
 TEXTS = {A: "one", B: "two", C: "three"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.project import Project
-from ltx_tui import graphics
 from ltx_tui.app import Workbench
-from ltx_tui.frames_child import FramesChild
+from ltx_tui.children.frames import FramesChild
+from ltx_tui.terminal import graphics
 from tests.tui.frames.reading import (
     Reader,
     bench_of,

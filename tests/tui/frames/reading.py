@@ -12,12 +12,12 @@ from textual.pilot import Pilot
 
 from engine.media.selection import evenly, spread
 from engine.media.thumbnails import Box, marked
-from engine.overview_file import FILE, write_overview
-from engine.overview_types import Row
+from engine.overview.file import FILE, write_overview
+from engine.overview.types import Row
 from engine.project import Project
 from engine.worker.thumbnail_types import Ask, Errors, Facts, Failed, Shot, Sound, Tell
 from ltx_tui.app import Workbench
-from ltx_tui.config import Config
+from ltx_tui.config.user import Config
 from ltx_tui.screens.frames import FramesScreen
 from tests.tui.conftest import (
     ready,

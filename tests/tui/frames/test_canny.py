@@ -14,8 +14,8 @@ from engine.media import canny
 from engine.project import Project
 from engine.worker.thumbnail_types import Shot
 from ltx_tui.app import Workbench
+from ltx_tui.children.frames import FramesChild, ask_of
 from ltx_tui.cli.compute_reference import command
-from ltx_tui.frames_child import FramesChild, ask_of
 from ltx_tui.screens.canny_view import HIGH, LOW, command_line
 from tests.media_clips import make_video
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot, run_app, shown, still

@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from engine.errors import EnvironmentFaultError, LtxError
 from engine.project import Project
 from engine.worker.thumbnail_types import Ask, Done, Facts, Shot, Sound, Tell
-from ltx_tui import frames_child
-from ltx_tui.frames_child import FramesChild, ask_of
+from ltx_tui.children import frames as frames_child
+from ltx_tui.children.frames import FramesChild, ask_of
 from ltx_tui.screens.frames import FramesScreen
 from tests.media_clips import Sound as Track
 from tests.media_clips import grey, make_video, tone

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from engine.overview_types import OutputState, StageState
+from engine.overview.types import OutputState, StageState
 from engine.project import Project
 from engine.worker.thumbnail_types import Facts, Sound
-from ltx_tui import frame_words as words
-from ltx_tui import graphics
 from ltx_tui.app import Workbench
-from ltx_tui.signs import ASCII, UNICODE
+from ltx_tui.drawing.signs import ASCII, UNICODE
+from ltx_tui.frames import words
+from ltx_tui.terminal import graphics
 from tests.tui.conftest import (
     run_app,
     shown,

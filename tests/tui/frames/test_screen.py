@@ -16,8 +16,8 @@ from engine.project import Project
 from engine.worker.spec import Fault
 from engine.worker.thumbnail_types import Ask, Failed, Tell
 from ltx_tui.app import Workbench
-from ltx_tui.commands import commands
-from ltx_tui.frames_child import FramesChild
+from ltx_tui.children.frames import FramesChild
+from ltx_tui.commands.registry import commands
 from tests.tui.conftest import (
     SMALL,
     WIDE,

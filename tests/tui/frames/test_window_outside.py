@@ -13,8 +13,8 @@ from engine.dataset.caption_db import Key
 from engine.errors import EnvironmentFaultError
 from engine.project import Project, update_project
 from engine.worker.change_window import Wanted
-from ltx_tui import dataset_child
 from ltx_tui.app import Workbench
+from ltx_tui.children import dataset as dataset_child
 from ltx_tui.screens.frames import FramesScreen
 from tests.tui.conftest import (
     run_app,

@@ -17,7 +17,7 @@ from engine.media.probe import Probe, probe
 from engine.precompute.survey import survey
 from engine.project import Project, apply_overrides
 from engine.worker.thumbnail_types import Facts
-from ltx_tui.window_pick import (
+from ltx_tui.frames.window_pick import (
     Points,
     Timing,
     cursor_labels,

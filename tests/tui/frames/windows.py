@@ -11,14 +11,14 @@ from textual.pilot import Pilot
 
 from engine.dataset.manifest import load_manifest
 from engine.dataset.windows import row_name
-from engine.overview_file import table_of
-from engine.overview_types import Row
+from engine.overview.file import table_of
+from engine.overview.types import Row
 from engine.project import Project
 from engine.worker.change_window import Done, Wanted, do
-from ltx_tui import dataset_child
 from ltx_tui.app import Workbench
+from ltx_tui.children import dataset as dataset_child
+from ltx_tui.clips.store import Store
 from ltx_tui.screens.frames import FramesScreen
-from ltx_tui.store import Store
 from tests.tui.frames.reading import bench_of, clip_row, opened
 from tests.tui.rows import make_overview
 

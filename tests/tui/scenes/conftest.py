@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.overview_file import FILE, write_overview
+from engine.overview.file import FILE, write_overview
 from engine.project import Project, load_project
 from ltx_tui.app import Workbench
-from ltx_tui.frames_child import FramesChild
+from ltx_tui.children.frames import FramesChild
 from tests.tui.frames.reading import Reader
 from tests.tui.rows import make_overview
 from tests.tui.scenes.studio import Studio
@@ -38,8 +38,8 @@ def project(tmp_path: Path) -> Project:
 def studio(monkeypatch: pytest.MonkeyPatch) -> Studio:
     """Return what answers in the child's stead."""
     made = Studio()
-    monkeypatch.setattr("ltx_tui.scene_book.split", made.split)
-    monkeypatch.setattr("ltx_tui.scene_cut.split", made.split)
+    monkeypatch.setattr("ltx_tui.scenes.book.split", made.split)
+    monkeypatch.setattr("ltx_tui.scenes.cut.split", made.split)
     return made
 
 

@@ -30,7 +30,7 @@ from engine.worker.scene_messages import (
     fault_of,
 )
 from ltx_tui.app import Workbench
-from ltx_tui.scene_book import SceneBook
+from ltx_tui.scenes.book import SceneBook
 from ltx_tui.screens.scenes import ScenesScreen
 from ltx_tui.screens.videos import VideosScreen
 from tests.tui.conftest import ready, screen_of, shown, still

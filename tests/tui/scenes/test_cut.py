@@ -13,8 +13,8 @@ from engine.errors import MediaError
 from engine.media.scene_types import Range
 from engine.project import Project
 from ltx_tui.app import Workbench
+from ltx_tui.clips.store import Store
 from ltx_tui.screens.confirm import Confirm
-from ltx_tui.store import Store
 from tests.tui.conftest import SMALL, assert_snapshot, run_app, screen_of, shown, still
 from tests.tui.scenes.studio import Studio, book_of, listed, opened, rows, text, toasts, until
 
@@ -229,7 +229,7 @@ def test_notes_of_a_video_are_shown(bench: Workbench, studio: Studio) -> None:
 
 
 def test_an_empty_workspace_says_how_to_begin(project: Project, quiet: None) -> None:
-    from engine.overview_file import FILE, write_overview
+    from engine.overview.file import FILE, write_overview
     from tests.tui.rows import make_overview
 
     write_overview(project.state_dir / FILE, make_overview(0))

@@ -9,10 +9,10 @@ from textual.pilot import Pilot
 
 from engine.errors import MediaError
 from engine.project import Project
-from engine.scene_store import SceneStore
+from engine.scenes.store import SceneStore
 from ltx_tui.app import Workbench
+from ltx_tui.drawing.signs import ASCII
 from ltx_tui.screens.scenes import ScenesScreen
-from ltx_tui.signs import ASCII
 from tests.tui.conftest import SMALL, WIDE, assert_snapshot, run_app, shown, still
 from tests.tui.frames.reading import Reader
 from tests.tui.scenes.studio import (

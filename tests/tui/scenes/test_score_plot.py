@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.media.scene_types import Range
-from engine.scene_choices import Scene, State
-from ltx_tui.score_plot import Curve, View, plot, timeline
-from ltx_tui.signs import ASCII, UNICODE
+from engine.scenes.choices import Scene, State
+from ltx_tui.drawing.signs import ASCII, UNICODE
+from ltx_tui.scenes.score_plot import Curve, View, plot, timeline
 
 
 def curve(scores: list[float], level: float = 10.0, first: int = 0, step: int = 1) -> Curve:

@@ -13,11 +13,11 @@ from textual.widgets import Input
 from engine.errors import MediaError
 from engine.project import Project
 from ltx_tui.app import Workbench
-from ltx_tui.path_suggester import PathSuggester
-from ltx_tui.scene_lines import clock, fitted, size_words
 from ltx_tui.screens.confirm import Confirm
 from ltx_tui.screens.scenes import ScenesScreen
 from ltx_tui.screens.videos import VideosScreen
+from ltx_tui.widgets.path_suggester import PathSuggester
+from ltx_tui.widgets.scene_lines import clock, fitted, size_words
 from tests.tui.conftest import (
     SMALL,
     WIDE,

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.health import findings, gather, looked
-from engine.health_types import Finding
-from engine.kept import Kept
+from engine.findings import Finding
+from engine.health.clip_set import findings, gather, looked
 from engine.precompute.ledger import Ledger
 from engine.project import Project, apply_overrides
+from engine.state.kept import Kept
 
 GOLDEN = Path(
     os.environ.get("LTX_TUI_GOLDEN", Path(__file__).parents[4] / "shared" / "golden")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.health_types import FIXES
+from engine.findings import FIXES
 from engine.media.health import look
 from engine.media.probe import probe
 from tests.media_clips import Sound, Video, cut_bytes, flat, from_luma, make_video, tone

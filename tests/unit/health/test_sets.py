@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import health
 from engine.errors import UsageError
-from engine.health_types import parse_codes
+from engine.findings import parse_codes
+from engine.health import clip_set as health
 from engine.media.health import Signs, Stretch, look
 from engine.media.likeness import first_alike, picture_hash
 from engine.media.probe import probe

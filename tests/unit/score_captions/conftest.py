@@ -16,15 +16,8 @@ from engine.captions import format_sections
 from engine.events import ClipStarted
 from engine.models.toy_tokenizer import write_tokenizer
 from engine.project import Project
-from engine.suspicion_file import (
-    Basis,
-    Counted,
-    Result,
-    Scores,
-    read_scores,
-    stored_of,
-)
-from engine.suspicion_types import Reason
+from engine.suspicion.file import Basis, Counted, Result, Scores, read_scores, stored_of
+from engine.suspicion.types import Reason
 from engine.worker.score_captions import Work
 from engine.worker.score_types import Wanted
 from tests.media_clips import Sound, make_sound

@@ -13,15 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import suspicion_file
 from engine.dataset.caption_db import CaptionDatabase
 from engine.models.tokens import TokenCounter
 from engine.project import Project, apply_overrides
-from engine.suspicion_file import (
-    basis_of,
-    read_stored,
-)
-from engine.suspicion_types import KINDS, REMEDIES
+from engine.suspicion import file as suspicion_file
+from engine.suspicion.file import basis_of, read_stored
+from engine.suspicion.types import KINDS, REMEDIES
 from engine.worker.score_types import Wanted
 from engine.worker.spec import encode
 from tests.unit.score_captions.conftest import (

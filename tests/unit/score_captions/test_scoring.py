@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine import scoring, suspicion_file
 from engine.dataset.caption_db import CaptionDatabase, Key
 from engine.dataset.caption_marks import Marks
 from engine.dataset.drafts import Draft, DraftJournal, Session
@@ -15,10 +14,10 @@ from engine.errors import EnvironmentFaultError
 from engine.events import JobDone
 from engine.media import loudness
 from engine.project import Project, apply_overrides
-from engine.suspicion_file import (
-    read_scores,
-)
-from engine.suspicion_types import Reason
+from engine.suspicion import file as suspicion_file
+from engine.suspicion import scoring
+from engine.suspicion.file import read_scores
+from engine.suspicion.types import Reason
 from engine.worker.clip_work import StopAsked
 from engine.worker.score_captions import Work
 from engine.worker.score_types import Scored, Wanted

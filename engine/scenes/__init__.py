@@ -1,0 +1,1 @@
+"""Scenes of videos as a person chose them, and where their pieces go."""

@@ -1,0 +1,1 @@
+"""What is kept in a project's folder `.ltx-tui/`: its SQLite files."""

@@ -1,0 +1,1 @@
+"""Which captions a person should look at first, and how they are scored."""

@@ -1,0 +1,1 @@
+"""The captions in hand: edited, kept, chosen between, written by a model."""

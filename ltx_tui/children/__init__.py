@@ -1,0 +1,1 @@
+"""Child processes that do what takes a while, with a module for each."""

@@ -1,0 +1,1 @@
+"""The clips as the workbench sees them: rows, filters, columns, findings, scores."""

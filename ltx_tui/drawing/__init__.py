@@ -1,0 +1,1 @@
+"""What line-drawn widgets draw with: signs, colours, dots and blocks."""

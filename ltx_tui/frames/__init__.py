@@ -1,0 +1,1 @@
+"""The frames of one clip: where they stand, what is said of them, the window."""

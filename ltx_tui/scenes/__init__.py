@@ -1,0 +1,1 @@
+"""Videos that are cut into scenes, without the screens that show them."""

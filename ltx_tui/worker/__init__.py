@@ -1,0 +1,1 @@
+"""The project's worker as the workbench knows it."""
