@@ -63,19 +63,26 @@ class RotaryEmbedding(nn.Module):
 
     def __init__(self, config: GemmaConfig) -> None:
         super().__init__()
+        self._config = config
         for kind in sorted(set(config.layer_types)):
-            rotary = config.rotary(kind)
-            # Never on "meta", where torch would load its compiler to count.
-            places = torch.arange(0, config.head_dim, 2, dtype=torch.float32, device="cpu")
-            steps = places / config.head_dim
+            for name in _buffers(kind):
+                self.register_buffer(name, torch.empty(config.head_dim // 2), persistent=False)
+        if not torch.empty(0).is_meta:
+            self.fill("cpu")
+
+    def fill(self, device: torch.device | str) -> None:
+        """Compute the frequencies."""
+        width = self._config.head_dim
+        for kind in set(self._config.layer_types):
+            rotary = self._config.rotary(kind)
+            steps = torch.arange(0, width, 2, dtype=torch.float32) / width
             frequencies = 1.0 / (rotary.rope_theta**steps) / rotary.divisor
-            self.register_buffer(f"{kind}_inv_freq", frequencies, persistent=False)
-            original = frequencies.clone()
-            self.register_buffer(f"{kind}_original_inv_freq", original, persistent=False)
+            for name in _buffers(kind):
+                setattr(self, name, frequencies.to(device, copy=True))
 
     def forward(self, positions: Tensor, kind: LayerKind, dtype: torch.dtype) -> Turn:
         """Return cosines and sines for positions [B or 1, T]."""
-        angles = positions[:, None, :, None].float() * self.get_buffer(f"{kind}_inv_freq")
+        angles = positions[:, None, :, None].float() * self.get_buffer(_buffers(kind)[0])
         both = torch.cat((angles, angles), dim=-1)
         return both.cos().to(dtype), both.sin().to(dtype)
 
@@ -153,3 +160,7 @@ def _turned(x: Tensor, turn: Turn) -> Tensor:
     cosine, sine = turn
     first, second = x.chunk(2, dim=-1)
     return (x * cosine).add_(torch.cat((-second, first), dim=-1).mul_(sine))
+
+
+def _buffers(kind: LayerKind) -> tuple[str, str]:
+    return f"{kind}_inv_freq", f"{kind}_original_inv_freq"

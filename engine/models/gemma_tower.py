@@ -43,7 +43,7 @@ class GemmaTower(nn.Module):
     def fill(self, device: torch.device | str) -> None:
         """Compute what no file holds, on a tower that was built on "meta"."""
         self.embed_tokens.fill(device)
-        self.rotary_emb.to(device)
+        self.rotary_emb.fill(device)
 
     def forward(
         self,
