@@ -167,11 +167,11 @@ def restored(key: Key, text: str, base: str, history: bytes) -> Doc:
         key: The caption.
         text: As it is to be shown: the draft, or what the dataset has.
         base: What the dataset has, or had when the draft was begun.
-        history: As it was kept; damaged or empty, it begins anew.
+        history: As it was kept; damaged or empty, it begins anew with `base`.
     """
     try:
-        past = History.from_bytes(history) if history else History(text)
+        past = History.from_bytes(history) if history else History(base)
     except ValueError:
-        past = History(text)
+        past = History(base)
     past.edit(text)  # what happened elsewhere meanwhile is a step as well
     return Doc(key=key, base=base, history=past)

@@ -121,3 +121,12 @@ def test_without_a_history_or_with_a_damaged_one_it_begins_anew() -> None:
         doc = restored(Key("a.mp4"), "text", "text", data)
         assert doc.text == last_text(data, "text") == "text"
         assert not doc.undo()
+
+
+def test_a_draft_whose_undo_was_not_kept_can_be_taken_back() -> None:
+    """A terminal that takes no output delays the undo, and a kill then loses it."""
+    doc = restored(Key("a.mp4"), "Big text", "text", b"")
+    assert doc.text == "Big text"
+    assert doc.undo()
+    assert doc.text == "text"
+    assert not doc.undo()
