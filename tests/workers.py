@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -95,12 +97,29 @@ def worker_pid(project: Project) -> int:
     return info.pid if info is not None else 0
 
 
+def still_alive(processes: Iterable[psutil.Process], patience: float) -> list[psutil.Process]:
+    """Wait for processes to end; return those that have not after so many seconds.
+
+    Not by `psutil.wait_procs`, to which one that ends in this very moment can be an error.
+    """
+    end, left = time.monotonic() + patience, list(processes)
+    while (left := [one for one in left if _lives(one)]) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def kill_worker(project: Project) -> list[int]:
     """End a worker with SIGKILL; return its encoders, which are to end by themselves."""
     pid = worker_pid(project)
     children = [child.pid for child in psutil.Process(pid).children()]
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == pid], timeout=10)
+    still_alive([p for p in psutil.process_iter() if p.pid == pid], 10)
     return children
 
 
@@ -116,7 +135,7 @@ def end_worker(project: Project) -> None:
         return
     for one in family:
         one.kill()
-    psutil.wait_procs(family, timeout=10)
+    still_alive(family, 10)
 
 
 def written(folder: Path) -> Counter[str]:

@@ -27,13 +27,13 @@ from engine.worker.protocol import Told
 from engine.worker.spec import JobInfo, JobState
 from tests.jobs import ending, failed, outputs, project_of, run
 from tests.small_set import write_clip, write_dataset
-from tests.workers import end_worker, kill_worker, worker_pid
+from tests.workers import end_worker, kill_worker, still_alive, worker_pid
 
 KILLS = int(os.environ.get("LTX_TUI_KILLS", "100"))
 SEED = int(os.environ.get("LTX_TUI_SEED", "20261125"))
 # So many, and so long, that the job takes longer than all lives together.
 CLIPS = 260
-# Without captions, whose library takes longer to import than all the rest takes.
+# Two stages are enough: what a kill does is the same in each.
 STAGES = (Stage.LATENTS, Stage.AUDIO_LATENTS)
 
 
@@ -146,8 +146,7 @@ async def disturb(killer: Killer) -> None:
     assert (await killer.info()).state is JobState.DONE
     await killer.engine.stop_worker()
     await killer.engine.close()
-    _, alive = psutil.wait_procs(killer.encoders, timeout=30)
-    assert not alive, "an encoder outlived its worker"
+    assert not still_alive(killer.encoders, 30), "an encoder outlived its worker"
 
 
 def attempts(project: Project) -> list[Attempt]:

@@ -12,6 +12,7 @@ import pytest
 from tests.jobs import outputs
 from tests.small_set import BUCKETS, CAPTIONS, make_small_set
 from tests.terminal.terminal import ltx_tui, started
+from tests.workers import still_alive
 
 HERE = ("process-dataset", "--foreground")
 
@@ -41,8 +42,7 @@ def test_a_run_that_is_hung_up_or_killed_leaves_no_process(project: Path) -> Non
             assert code == (-9 if number is signal.SIGKILL else 130), terminal.text
             assert "Traceback" not in terminal.text
             assert "\x1b[?" not in terminal.raw
-        _, alive = psutil.wait_procs(encoders, timeout=30)
-        assert not alive, "an encoder outlived its run"
+        assert not still_alive(encoders, 30), "an encoder outlived its run"
         names = outputs(project / ".precomputed")
         assert all(n.endswith(".pt") or n.rpartition("/")[2].startswith(".") for n in names)
     last = ltx_tui(project, *HERE)

@@ -30,7 +30,7 @@ from tests.jobs import ending, failed, made, project_of, run
 from tests.ray_cluster import Machines, descendants, started
 from tests.small_set import write_clip, write_dataset
 from tests.unit.test_pool import setup, works
-from tests.workers import ROOT, text_project
+from tests.workers import ROOT, still_alive, text_project
 
 CLIPS = 12
 Here = tuple[list[tuple[str, str]], dict[str, str]]
@@ -366,5 +366,4 @@ def test_a_cluster_of_this_machine_alone_is_reached_by_nobody_else(
     assert heard
     assert {address.removeprefix("::ffff:") for address in heard} == {"127.0.0.1"}
     # It ends with its job.
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert alive == []
+    assert not still_alive(family, 20)

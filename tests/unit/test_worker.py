@@ -30,6 +30,7 @@ from tests.workers import (
     kill_worker,
     outcomes,
     run_job,
+    still_alive,
     until,
     with_engine,
     worker_pid,
@@ -155,8 +156,8 @@ def test_after_kill_9_of_the_worker_the_next_one_goes_on_and_redoes_nothing(
 
     job = with_engine(project, begin)
     children = kill_worker(project)
-    _, alive = psutil.wait_procs([p for p in psutil.process_iter() if p.pid in children], 10)
-    assert not alive, "an encoder outlived its worker"
+    found = [p for p in psutil.process_iter() if p.pid in children]
+    assert not still_alive(found, 10), "an encoder outlived its worker"
 
     async def go_on(engine: Engine) -> list[object]:
         assert [info.state for info in await engine.jobs()] == [JobState.RUNNING]
