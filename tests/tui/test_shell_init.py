@@ -33,6 +33,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+async def workbench_shown(pilot: Pilot[Any]) -> None:
+    """Wait until the workbench stands with all its panes: it cannot end in the middle of that."""
+    async with asyncio.timeout(60):
+        while not isinstance(pilot.app.screen, WorkbenchScreen):
+            await pilot.pause(0.02)
+        while not pilot.app.screen.query("#clips-frame"):
+            await pilot.pause(0.02)
+    await pilot.pause()
+
+
 async def found(pilot: Pilot[Any]) -> InitScreen:
     """Wait until the folder has been looked at."""
     screen = pilot.app.screen
@@ -87,10 +97,7 @@ def test_a_project_is_made_and_opened(folder: Path, quiet: None) -> None:
         await pilot.press("space")
         assert audio.value
         await pilot.press("enter")
-        async with asyncio.timeout(60):
-            while not isinstance(app.screen, WorkbenchScreen):
-                await pilot.pause(0.02)
-        await pilot.pause()
+        await workbench_shown(pilot)
 
     run_app(app, steps)
     made = load_project(folder / "project.toml")
@@ -116,9 +123,7 @@ def test_wrong_buckets_are_explained_and_can_be_mended(folder: Path, quiet: None
         assert not (folder / "project.toml").exists()
         line.value = "544x544x49"
         await pilot.press("enter")
-        async with asyncio.timeout(60):
-            while not isinstance(app.screen, WorkbenchScreen):
-                await pilot.pause(0.02)
+        await workbench_shown(pilot)
 
     run_app(app, steps)
     assert load_project(folder / "project.toml").video.buckets == "544x544x49"
